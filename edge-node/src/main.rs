@@ -1,0 +1,2 @@
+//! edge-node
+fn main() {}
