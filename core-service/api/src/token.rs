@@ -1,0 +1,276 @@
+//! Bearer tokens: signed, short-lived JWTs (RFC 7519) with EdDSA over Ed25519 (RFC 8037) and a key id.
+//!
+//! The edge checks a token to refuse early; the core checks it again because only the core may grant.
+//! Both call [`Verifier::verify`], which accepts one algorithm, so there is none to confuse, and which
+//! takes the time as a parameter. Keys travel as a JWK set (RFC 7517) at `/.well-known/jwks.json`.
+
+use crate::id::UserId;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_compact::PublicKey;
+use jwt_compact::alg::Ed25519;
+use jwt_compact::{AlgorithmExt as _, UntrustedToken};
+use serde::{Deserialize, Serialize};
+
+/// The issuer and the audience of every token.
+pub const ISSUER: &str = "tiffin";
+
+/// The longest life a token may have, s. A verifier refuses longer ones, whoever signed them.
+pub const MAX_LIFETIME_S: i64 = 3_600;
+
+/// How far two clocks may disagree before a token is refused, ms.
+pub const CLOCK_LEEWAY_MS: i64 = 5_000;
+
+/// The longest token that is looked at, bytes.
+pub const MAX_TOKEN_BYTES: usize = 4_096;
+
+/// What a principal may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Orders and pays for itself.
+    Diner,
+    /// Keeps a store.
+    Merchant,
+    /// Runs the service.
+    Admin,
+}
+
+/// Who is asking, as a verified token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The subject.
+    pub user_id: UserId,
+    /// What it may do.
+    pub roles: Vec<Role>,
+}
+
+impl Principal {
+    /// Whether it has the role.
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}
+
+/// The claims beside `exp`, `nbf` and `iat`, which the JWT library carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Always [`ISSUER`].
+    pub iss: String,
+    /// Always [`ISSUER`].
+    pub aud: String,
+    /// The subject.
+    pub sub: UserId,
+    /// What it may do.
+    pub roles: Vec<Role>,
+}
+
+/// A public key as a JWK.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Jwk {
+    /// Always `OKP`.
+    pub kty: String,
+    /// Always `Ed25519`.
+    pub crv: String,
+    /// Always `EdDSA`.
+    pub alg: String,
+    /// The key's id; a token names it in its header.
+    pub kid: String,
+    /// The public key, base64url without padding.
+    pub x: String,
+}
+
+impl Jwk {
+    /// Describes a public key.
+    pub fn new(kid: impl Into<String>, key: &PublicKey) -> Self {
+        Self {
+            kty: "OKP".to_owned(),
+            crv: "Ed25519".to_owned(),
+            alg: "EdDSA".to_owned(),
+            kid: kid.into(),
+            x: URL_SAFE_NO_PAD.encode(key.as_ref()),
+        }
+    }
+}
+
+/// The keys that tokens may be signed with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Jwks {
+    /// The keys.
+    pub keys: Vec<Jwk>,
+}
+
+/// Why a token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// It is not a JWT, or its claims are not those of a Tiffin token.
+    #[error("the token is malformed")]
+    Malformed,
+    /// Its key id is none of ours: forged, or signed with a key newer than the key set.
+    #[error("the token's key is unknown")]
+    UnknownKey,
+    /// It is signed with another algorithm or by somebody else.
+    #[error("the token's signature does not verify")]
+    BadSignature,
+    /// It was valid once.
+    #[error("the token has expired")]
+    Expired,
+    /// It is not valid yet, or was issued in the future.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// It would live longer than [`MAX_LIFETIME_S`], or for ever.
+    #[error("the token's lifetime is too long")]
+    TooLongLived,
+    /// It was issued by or for somebody else.
+    #[error("the token was not issued for this service")]
+    WrongAudience,
+}
+
+/// Checks tokens against a key set.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    keys: Vec<(String, PublicKey)>,
+}
+
+impl Verifier {
+    /// Takes the Ed25519 keys of a key set; others are passed over, as RFC 7517 asks.
+    pub fn new(jwks: &Jwks) -> Self {
+        let keys = jwks
+            .keys
+            .iter()
+            .filter(|jwk| jwk.kty == "OKP" && jwk.crv == "Ed25519")
+            .filter_map(|jwk| {
+                let bytes = URL_SAFE_NO_PAD.decode(&jwk.x).ok()?;
+                Some((jwk.kid.clone(), PublicKey::from_slice(&bytes).ok()?))
+            })
+            .collect();
+        Self { keys }
+    }
+
+    /// Verifies the signature and the claims at `now_ms`.
+    pub fn verify(&self, token: &str, now_ms: i64) -> Result<Principal, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::Malformed);
+        }
+        let untrusted = UntrustedToken::new(token).map_err(|_| TokenError::Malformed)?;
+        let kid = untrusted.header().key_id.as_deref().ok_or(TokenError::UnknownKey)?;
+        let (_, key) =
+            self.keys.iter().find(|(known, _)| known == kid).ok_or(TokenError::UnknownKey)?;
+        let token =
+            Ed25519.validator::<Claims>(key).validate(&untrusted).map_err(|error| match error {
+                jwt_compact::ValidationError::MalformedClaims(_) => TokenError::Malformed,
+                _ => TokenError::BadSignature,
+            })?;
+        let claims = token.claims();
+        if claims.custom.iss != ISSUER || claims.custom.aud != ISSUER {
+            return Err(TokenError::WrongAudience);
+        }
+        let issued_ms = claims.issued_at.ok_or(TokenError::Malformed)?.timestamp_millis();
+        let expires_ms = claims.expiration.ok_or(TokenError::TooLongLived)?.timestamp_millis();
+        let from_ms =
+            claims.not_before.map_or(issued_ms, |at| at.timestamp_millis()).max(issued_ms);
+        if expires_ms.saturating_sub(issued_ms) > MAX_LIFETIME_S * 1_000 {
+            return Err(TokenError::TooLongLived);
+        }
+        if now_ms.saturating_add(CLOCK_LEEWAY_MS) < from_ms {
+            return Err(TokenError::NotYetValid);
+        }
+        if now_ms.saturating_sub(CLOCK_LEEWAY_MS) >= expires_ms {
+            return Err(TokenError::Expired);
+        }
+        let Claims { sub, roles, .. } = claims.custom.clone();
+        Ok(Principal { user_id: sub, roles })
+    }
+}
+
+/// The token in an `Authorization` header value (RFC 6750), if it is a bearer token.
+pub fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_compact::{KeyPair, Seed};
+    use serde_json::json;
+
+    const NOW_S: i64 = 1_800_000_000;
+
+    fn pair(seed: u8) -> KeyPair {
+        KeyPair::from_seed(Seed::new([seed; 32]))
+    }
+
+    fn sign(header: &serde_json::Value, claims: &serde_json::Value, by: &KeyPair) -> String {
+        let encode = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", encode(header), encode(claims));
+        let signature = by.sk.sign(message.as_bytes(), None);
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    fn claims() -> serde_json::Value {
+        json!({
+            "iss": "tiffin", "aud": "tiffin", "sub": "1001", "roles": ["diner"],
+            "iat": NOW_S, "exp": NOW_S + 900,
+        })
+    }
+
+    fn with(field: &str, value: serde_json::Value) -> serde_json::Value {
+        let mut claims = claims();
+        claims[field] = value;
+        claims
+    }
+
+    #[test]
+    fn a_token_is_accepted_only_whole_and_in_time() {
+        let ours = pair(1);
+        let verifier = Verifier::new(&Jwks { keys: vec![Jwk::new("k1", &ours.pk)] });
+        let header = json!({"alg": "EdDSA", "kid": "k1"});
+        let good = sign(&header, &claims(), &ours);
+        let verify = |token: &str, now_s: i64| {
+            verifier.verify(token, now_s * 1_000).map(|principal| principal.user_id.raw())
+        };
+
+        assert_eq!(verify(&good, NOW_S), Ok(1001));
+        assert_eq!(verify(&good, NOW_S + 904), Ok(1001), "within the leeway");
+        assert_eq!(verify(&good, NOW_S + 905), Err(TokenError::Expired));
+        assert_eq!(verify(&good, NOW_S - 6), Err(TokenError::NotYetValid));
+        assert_eq!(verify("", NOW_S), Err(TokenError::Malformed));
+        assert_eq!(verify(&"a".repeat(5_000), NOW_S), Err(TokenError::Malformed));
+
+        let unsigned = json!({"alg": "none", "kid": "k1"});
+        let other_key = json!({"alg": "EdDSA", "kid": "k2"});
+        let mut without_expiry = claims();
+        without_expiry.as_object_mut().unwrap().remove("exp");
+        let cases = [
+            (sign(&header, &claims(), &pair(2)), TokenError::BadSignature),
+            (sign(&unsigned, &claims(), &ours), TokenError::BadSignature),
+            (sign(&other_key, &claims(), &ours), TokenError::UnknownKey),
+            (sign(&header, &with("exp", json!(NOW_S + 3_601)), &ours), TokenError::TooLongLived),
+            (sign(&header, &without_expiry, &ours), TokenError::TooLongLived),
+            (sign(&header, &with("aud", json!("other")), &ours), TokenError::WrongAudience),
+            (sign(&header, &with("sub", json!("x")), &ours), TokenError::Malformed),
+            (sign(&header, &with("roles", json!(["root"])), &ours), TokenError::Malformed),
+        ];
+        for (token, expected) in cases {
+            assert_eq!(verify(&token, NOW_S), Err(expected));
+        }
+    }
+
+    #[test]
+    fn only_bearer_credentials_carry_a_token() {
+        for (value, expected) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer  abc ", Some("abc")),
+            ("Basic abc", None),
+            ("Bearer ", None),
+            ("Bearer", None),
+        ] {
+            assert_eq!(bearer(value), expected, "{value:?}");
+        }
+    }
+}
