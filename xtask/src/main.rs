@@ -1,2 +1,46 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: everything a person does with this repository, in one place.
+//!
+//! Each command is one module with one `run` function; this file only reads the command line.
+//! Start reading at the module of the command that interests you. Shared ground:
+//! [`workspace`] knows where things lie, [`shell`] starts other programs, [`progress`] tells the
+//! person what takes so long, [`limits`] names every bound.
+//!
+//! Runs on Unix (Linux, macOS, WSL): signals and process groups are used as they are there.
+
+mod debian;
+mod functions;
+mod limits;
+mod progress;
+mod shell;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Developer commands of Tiffin.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the WebAssembly edge functions into target/functions
+    Functions(functions::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Functions(args) => functions::run(&args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
