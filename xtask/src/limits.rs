@@ -13,3 +13,21 @@ pub(crate) const APT_LOCK_SECONDS: u32 = 120;
 
 /// How often a waiting loop looks again.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(25);
+
+/// Time that the core or the edge may take to become ready; the edge compiles its components then.
+pub(crate) const READY: Duration = Duration::from_secs(180);
+
+/// Time that a program gets to stop before it is killed.
+pub(crate) const STOP: Duration = Duration::from_secs(15);
+
+/// Lines of a program's log that are shown when it ends unasked.
+pub(crate) const LAST_WORDS_LINES: usize = 15;
+
+/// Time to connect to one of our own programs.
+pub(crate) const HTTP_CONNECT: Duration = Duration::from_secs(1);
+
+/// Time between two pieces of an answer of one of our own programs.
+pub(crate) const HTTP_ANSWER: Duration = Duration::from_secs(10);
+
+/// The longest answer that is read, headers included.
+pub(crate) const HTTP_ANSWER_BYTES: u64 = 8 * 1024 * 1024;

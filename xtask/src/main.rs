@@ -10,8 +10,10 @@
 mod debian;
 mod functions;
 mod limits;
+mod native;
 mod progress;
 mod shell;
+mod up;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,12 +30,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build and start everything with the demo city in it, until Ctrl-C
+    Up(up::Args),
     /// Build the WebAssembly edge functions into target/functions
     Functions(functions::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Up(args) => up::run(&args),
         Command::Functions(args) => functions::run(&args),
     };
     match outcome {

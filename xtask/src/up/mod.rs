@@ -1,0 +1,204 @@
+//! `cargo xtask up`: the whole of Tiffin on this machine, with the demo city in it.
+//!
+//! Start at [`run`]. [`data`] guards the data folder, [`ports`] the ports, [`program`] is a running
+//! core or edge, [`http`] asks them whether they are ready, [`tour`] writes the lines to try.
+//!
+//! Invariants: nothing is started before the ports and the data folder are ours; every program
+//! that was started is stopped again on every way out, the edge before the core; programs do not
+//! outlive us even when we are killed, because they end when their standard input does.
+
+mod data;
+mod http;
+mod ports;
+mod program;
+mod tour;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::Workspace;
+use crate::{functions, limits, native, progress, shell};
+use data::DataDir;
+use ports::Ports;
+use program::Program;
+
+/// The data that a fresh Tiffin shows.
+const DEMO_CITY: &str = "infra/demo-city.jsonl";
+
+/// The diner that the printed token stands for.
+const DEMO_USER: &str = "1001";
+
+/// Arguments of `cargo xtask up`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Build and run the optimised programs
+    #[arg(long)]
+    release: bool,
+    /// Port of the edge; the core takes the next one, the edge's admin the one after
+    #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..=65_533))]
+    port: u16,
+    /// Folder for everything that is kept between runs
+    #[arg(long, value_name = "DIR", default_value = "target/up")]
+    data: PathBuf,
+    /// Forget what earlier runs kept
+    #[arg(long)]
+    fresh: bool,
+}
+
+/// The command.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let workspace = Workspace::locate()?;
+    let data = DataDir::open(&workspace.root.join(&args.data), args.fresh)?;
+    let ports = Ports::claim(args.port)?;
+    let started = Instant::now();
+    functions::build(&workspace, functions::Selection::Edge)?;
+    let programs = native::build_programs(&workspace, args.release)?;
+
+    // Until here Ctrl-C ends us and cargo at once, and there is nothing to tidy up.
+    let stop = stop_flag()?;
+    let up = Up { workspace, data, ports, programs, stop };
+    match up.serve(started) {
+        Err(_) if up.stopping() => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(error),
+        Ok(()) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Becomes true on Ctrl-C, SIGTERM and SIGHUP.
+fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&flag);
+    ctrlc::set_handler(move || raised.store(true, Ordering::SeqCst))
+        .context("listening for Ctrl-C")?;
+    Ok(flag)
+}
+
+/// One run, from the first program's start to the last one's end.
+struct Up {
+    workspace: Workspace,
+    data: DataDir,
+    ports: Ports,
+    programs: native::Programs,
+    stop: Arc<AtomicBool>,
+}
+
+impl Up {
+    /// Starts everything, shows it and waits. Programs stop when their values drop: the edge,
+    /// declared last, goes first.
+    fn serve(&self, started: Instant) -> Result<()> {
+        let mut core = progress::step("Starting the core", || self.start_core())?;
+        progress::step("Loading the demo city", || self.import())?;
+        let mut edge = progress::step("Starting the edge", || self.start_edge())?;
+        let token = self.token()?;
+        let scene = tour::Scene::find(self.ports.edge)?;
+        let took = progress::seconds(started.elapsed());
+        println!("{}", self.welcome(&took));
+        println!("{}", tour::render(&self.ports.edge_url(), &token, &scene));
+        println!("Ctrl-C stops everything.");
+        while !self.stopping() {
+            core.check()?;
+            edge.check()?;
+            thread::sleep(limits::POLL_INTERVAL);
+        }
+        Ok(())
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    fn start_core(&self) -> Result<Program> {
+        let mut command = Command::new(&self.programs.core);
+        command.args(["serve", "--sandbox", "--listen", &self.ports.core_address(), "--data"]);
+        command.arg(self.data.core());
+        let mut core = Program::start("core", command, &self.data.log("core"))?;
+        self.wait_until_ready(&mut core, self.ports.core, "/readyz")
+            .map_err(|error| if core.found_old_data() { self.old_data(&error) } else { error })?;
+        Ok(core)
+    }
+
+    fn start_edge(&self) -> Result<Program> {
+        let mut command = Command::new(&self.programs.edge);
+        command.args(["up", "--from", "spin.toml", "--listen", &self.ports.edge_address()]);
+        command.args(["--admin", &self.ports.admin_address(), "--cache-dir"]);
+        command.arg(self.data.edge());
+        command.env("SPIN_VARIABLE_CORE_URL", self.ports.core_url());
+        command.current_dir(&self.workspace.root);
+        let mut edge = Program::start("edge", command, &self.data.log("edge"))?;
+        self.wait_until_ready(&mut edge, self.ports.edge, "/.well-known/spin/health")?;
+        Ok(edge)
+    }
+
+    fn wait_until_ready(&self, program: &mut Program, port: u16, path: &str) -> Result<()> {
+        let deadline = Instant::now() + limits::READY;
+        loop {
+            program.check()?;
+            if self.stopping() {
+                bail!("stopped while the {} was starting", program.name());
+            }
+            if http::get(port, path).is_ok_and(|answer| answer.status == 200) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                bail!(
+                    "the {} did not become ready within {} s; its last words:\n{}",
+                    program.name(),
+                    limits::READY.as_secs(),
+                    program.last_words()
+                );
+            }
+            thread::sleep(limits::POLL_INTERVAL);
+        }
+    }
+
+    /// Import updates what is there, so that it is right on the first run and on every later one.
+    fn import(&self) -> Result<()> {
+        let mut command = Command::new(&self.programs.core);
+        command.arg("import").arg(self.workspace.root.join(DEMO_CITY));
+        command.args(["--core", &self.ports.core_url(), "--data"]).arg(self.data.core());
+        shell::run(&mut command)
+    }
+
+    fn token(&self) -> Result<String> {
+        let mut command = Command::new(&self.programs.core);
+        command.arg("token").arg("--data").arg(self.data.core());
+        shell::ask(command.args(["--user", DEMO_USER, "--role", "diner"]))
+    }
+
+    fn old_data(&self, error: &anyhow::Error) -> anyhow::Error {
+        anyhow::anyhow!(
+            "{error:#}\nThe data in {} is of another version: `cargo xtask up --fresh` starts \
+             without it, `--data DIR` keeps it and starts elsewhere",
+            self.shown(self.data.path())
+        )
+    }
+
+    fn shown(&self, path: &Path) -> String {
+        self.workspace.display(path)
+    }
+
+    fn welcome(&self, took: &str) -> String {
+        format!(
+            "\nTiffin is up after {took}.\n\n  \
+             edge     {edge}   what diners see\n  \
+             API      {edge}/openapi.json\n  \
+             core     {core}   behind the edge\n  \
+             metrics  http://{admin}/metrics and {core}/metrics\n  \
+             logs     {core_log} and {edge_log}\n  \
+             token    {program} token --data {data} --user {DEMO_USER} --role diner\n",
+            edge = self.ports.edge_url(),
+            core = self.ports.core_url(),
+            admin = self.ports.admin_address(),
+            core_log = self.shown(&self.data.log("core")),
+            edge_log = self.shown(&self.data.log("edge")),
+            program = self.shown(&self.programs.core),
+            data = self.shown(&self.data.core()),
+        )
+    }
+}
