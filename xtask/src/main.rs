@@ -7,12 +7,15 @@
 //!
 //! Runs on Unix (Linux, macOS, WSL): signals and process groups are used as they are there.
 
+mod check;
 mod debian;
 mod functions;
 mod limits;
 mod native;
 mod progress;
 mod shell;
+mod test;
+mod tidy;
 mod up;
 mod workspace;
 
@@ -32,6 +35,12 @@ struct Cli {
 enum Command {
     /// Build and start everything with the demo city in it, until Ctrl-C
     Up(up::Args),
+    /// Run every test of the project, with its set-up
+    Test(test::Args),
+    /// Format, tidy, clippy and every test: what the build server runs
+    Check,
+    /// Check what every file promises and no compiler checks
+    Tidy,
     /// Build the WebAssembly edge functions into target/functions
     Functions(functions::Args),
 }
@@ -39,6 +48,9 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(args) => up::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Check => check::run(),
+        Command::Tidy => tidy::run(),
         Command::Functions(args) => functions::run(&args),
     };
     match outcome {

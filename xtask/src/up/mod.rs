@@ -13,7 +13,7 @@ mod ports;
 mod program;
 mod tour;
 
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,9 +43,9 @@ pub(crate) struct Args {
     /// Port of the edge; the core takes the next one, the edge's admin the one after
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..=65_533))]
     port: u16,
-    /// Folder for everything that is kept between runs
-    #[arg(long, value_name = "DIR", default_value = "target/up")]
-    data: PathBuf,
+    /// Folder for everything that is kept between runs [default: target/up in the repository]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Forget what earlier runs kept
     #[arg(long)]
     fresh: bool,
@@ -54,7 +54,11 @@ pub(crate) struct Args {
 /// The command.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
-    let data = DataDir::open(&workspace.root.join(&args.data), args.fresh)?;
+    let data_dir = match &args.data {
+        Some(dir) => path::absolute(dir)?,
+        None => workspace.root.join("target/up"),
+    };
+    let data = DataDir::open(&data_dir, args.fresh)?;
     let ports = Ports::claim(args.port)?;
     let started = Instant::now();
     functions::build(&workspace, functions::Selection::Edge)?;
