@@ -1,0 +1,89 @@
+//! Requests to the central core.
+
+use super::{BodyError, read_body};
+use crate::cache::Failure;
+use crate::limits::CORE_BODY_MAX_BYTES;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use spin_sdk::http::FullBody;
+use spin_sdk::wasip3::http::types::RequestOptions;
+use spin_sdk::wasip3::http_compat::RequestOptionsExtension;
+
+/// The variable that says where the core listens.
+const CORE_URL: &str = "core_url";
+
+/// A request to the core.
+#[derive(Debug, Clone)]
+pub struct CoreRequest {
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// The headers, `Host` and `Content-Length` left out.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+    /// How long the connection may take, ms.
+    pub connect_timeout_ms: u64,
+    /// How long the core may then take to begin its answer, ms.
+    pub first_byte_timeout_ms: u64,
+}
+
+/// The core's answer, whatever its status.
+#[derive(Debug, Clone)]
+pub struct CoreResponse {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// Sends a request once and reads the whole answer. Failures are told on standard error, here and
+/// nowhere else.
+pub async fn send(request: CoreRequest) -> Result<CoreResponse, Failure> {
+    let method = request.method.clone();
+    let target = request.target.clone();
+    attempt(request).await.map_err(|(failure, reason)| {
+        // A target can hold a diner's ids: only its path's first words are told.
+        let route: String =
+            target.split(['?']).next().unwrap_or_default().chars().take(24).collect();
+        eprintln!("{}: {method} {route}: {reason}", failure.detail());
+        failure
+    })
+}
+
+async fn attempt(request: CoreRequest) -> Result<CoreResponse, (Failure, String)> {
+    let unreachable = |reason: String| (Failure::Unreachable, reason);
+    let base = spin_sdk::variables::get(CORE_URL)
+        .await
+        .map_err(|error| unreachable(format!("the variable {CORE_URL}: {error}")))?;
+    let uri = format!("{}{}", base.trim_end_matches('/'), request.target);
+
+    let mut outbound = Request::builder()
+        .method(request.method)
+        .uri(uri)
+        .extension(options(request.connect_timeout_ms, request.first_byte_timeout_ms))
+        .body(FullBody::new(request.body))
+        .map_err(|error| unreachable(error.to_string()))?;
+    *outbound.headers_mut() = request.headers;
+
+    let response =
+        spin_sdk::http::send(outbound).await.map_err(|error| unreachable(format!("{error:?}")))?;
+    let (parts, body) = response.into_parts();
+    let body = read_body(body, CORE_BODY_MAX_BYTES).await.map_err(|error| match error {
+        BodyError::TooLarge => (Failure::TooLarge, "the answer is too large".to_owned()),
+        BodyError::Broken => unreachable("the answer broke off".to_owned()),
+    })?;
+    Ok(CoreResponse { status: parts.status, headers: parts.headers, body })
+}
+
+fn options(connect_timeout_ms: u64, first_byte_timeout_ms: u64) -> RequestOptionsExtension {
+    let nanoseconds = |ms: u64| Some(ms.saturating_mul(1_000_000));
+    let options = RequestOptions::new();
+    // A host that cannot bound these has timeouts of its own.
+    let _ = options.set_connect_timeout(nanoseconds(connect_timeout_ms));
+    let _ = options.set_first_byte_timeout(nanoseconds(first_byte_timeout_ms));
+    RequestOptionsExtension(options)
+}

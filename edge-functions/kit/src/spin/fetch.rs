@@ -1,0 +1,210 @@
+//! Walks the levels of the cache and does what its pure rules say.
+//!
+//! The host collapses identical GETs under way at one time into one, so that requests which miss
+//! together need not wait for each other here.
+
+use super::core::{self, CoreRequest};
+use super::{now_ms, random, store};
+use crate::answer::Answer;
+use crate::cache::{
+    Content, Decision, Entry, Failure, Fetched, Memory, Outcome, Policy, Settled, Status, Wanted,
+    absent_slot, classify, decide, later, settle,
+};
+use crate::limits::{
+    BACKGROUND_REFRESHES_MAX, CORE_CONNECT_TIMEOUT_MS, CORE_FIRST_BYTE_TIMEOUT_MS,
+    CORE_HOLD_OFF_MS, MEMORY_MAX_BYTES, MEMORY_MAX_ENTRIES, STORED_VALUE_MAX_BYTES,
+};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, HeaderName, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, Method};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+static MEMORY: Mutex<Memory> = Mutex::new(Memory::new(MEMORY_MAX_ENTRIES, MEMORY_MAX_BYTES));
+static REFRESHING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// When the core last failed to answer, ms since the epoch; zero if its last answer was good.
+static CORE_FAILED_AT_MS: AtomicI64 = AtomicI64::new(0);
+
+/// The document wanted, from the nearest level that has it. The error is the answer to give instead.
+pub async fn fetch(policy: &'static Policy, wanted: Wanted) -> Result<Fetched, Box<Answer>> {
+    let now_ms = now_ms();
+    let held = look_up(policy, &wanted, now_ms).await;
+    let decision = decide(held.as_deref(), now_ms);
+    let Some(entry) = held else { return ask(policy, &wanted, None, false).await };
+    match decision {
+        Decision::Fresh => Ok(Fetched { entry, status: Status::Hit { failure: None } }),
+        Decision::StaleRevalidate => {
+            refresh_in_background(policy, wanted, Arc::clone(&entry), now_ms);
+            Ok(Fetched { entry, status: Status::Hit { failure: None } })
+        }
+        Decision::Revalidate { usable_if_error: true } if core_failed_lately(now_ms) => {
+            let failure = Some(Failure::Unreachable);
+            Ok(Fetched { entry, status: Status::Hit { failure } })
+        }
+        Decision::Revalidate { .. } | Decision::Miss => {
+            ask(policy, &wanted, Some(entry), false).await
+        }
+    }
+}
+
+/// The document wanted, straight from the core, past every cache on the way.
+pub async fn refetch(policy: &'static Policy, wanted: &Wanted) -> Result<Fetched, Box<Answer>> {
+    ask(policy, wanted, None, true).await
+}
+
+async fn look_up(policy: &Policy, wanted: &Wanted, now_ms: i64) -> Option<Arc<Entry>> {
+    let absent_key = wanted.absent_key.as_deref();
+    let remembered = {
+        let mut memory = lock(&MEMORY);
+        later(memory.get(&wanted.key), absent_key.and_then(|key| memory.get(key)))
+    };
+    let serves = |entry: &Arc<Entry>| {
+        matches!(decide(Some(entry), now_ms), Decision::Fresh | Decision::StaleRevalidate)
+    };
+    if remembered.as_ref().is_some_and(serves) {
+        return remembered;
+    }
+    // Another instance may have asked since; its answer stands in the key-value store.
+    let mut newest = remembered;
+    if wanted.stored {
+        newest = later(newest, read_stored(&wanted.key, &wanted.key).await);
+    }
+    if let Some(key) = absent_key {
+        newest = later(newest, read_stored(&absent_slot(policy.cache, key), key).await);
+    }
+    newest
+}
+
+/// Reads an entry from the key-value store and remembers it.
+async fn read_stored(slot: &str, key: &str) -> Option<Arc<Entry>> {
+    let entry = Arc::new(Entry::decode(key, store::get(slot).await?)?);
+    lock(&MEMORY).put(key, Arc::clone(&entry));
+    Some(entry)
+}
+
+async fn ask(
+    policy: &Policy,
+    wanted: &Wanted,
+    held: Option<Arc<Entry>>,
+    past_caches: bool,
+) -> Result<Fetched, Box<Answer>> {
+    let etag = held.as_deref().and_then(Entry::etag);
+    let outcome = get(wanted, etag, past_caches).await;
+    let now_ms = now_ms();
+    let failed = matches!(outcome, Outcome::Failed(_));
+    CORE_FAILED_AT_MS.store(if failed { now_ms } else { 0 }, Ordering::Relaxed);
+    match settle(policy, wanted, held.as_ref(), outcome, now_ms, random()) {
+        Settled::Keep(fetched) => {
+            keep(policy, wanted, held.as_deref(), &fetched.entry).await;
+            Ok(fetched)
+        }
+        Settled::Stale(fetched) => Ok(fetched),
+        Settled::Refuse(answer) => Err(answer),
+    }
+}
+
+/// Asks the core, with nothing of the client's request but its trace.
+async fn get(wanted: &Wanted, etag: Option<&str>, past_caches: bool) -> Outcome {
+    let mut headers = HeaderMap::new();
+    if let Some(traceparent) = &wanted.traceparent {
+        headers.insert(HeaderName::from_static("traceparent"), traceparent.clone());
+    }
+    if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
+        headers.insert(IF_NONE_MATCH, etag);
+    }
+    if past_caches {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    let request = CoreRequest {
+        method: Method::GET,
+        target: wanted.target.clone(),
+        headers,
+        body: Bytes::new(),
+        connect_timeout_ms: CORE_CONNECT_TIMEOUT_MS,
+        first_byte_timeout_ms: CORE_FIRST_BYTE_TIMEOUT_MS,
+    };
+    match core::send(request).await {
+        Ok(response) => classify(response.status, &response.headers, response.body),
+        Err(failure) => Outcome::Failed(failure),
+    }
+}
+
+/// Keeps what the core said at both levels, and drops what it thereby contradicts.
+async fn keep(policy: &Policy, wanted: &Wanted, held: Option<&Entry>, entry: &Arc<Entry>) {
+    let absent_key = wanted.absent_key.as_deref();
+    let was_absent = held.is_some_and(|held| held.content == Content::Absent);
+    match (&entry.content, absent_key) {
+        (Content::Absent, Some(absent_key)) => {
+            remember(absent_key, entry, &wanted.key);
+            let slot = absent_slot(policy.cache, absent_key);
+            store::set(&slot, &entry.encode(absent_key)).await;
+            if wanted.stored && held.is_some() && !was_absent {
+                store::delete(&wanted.key).await;
+            }
+        }
+        (Content::Absent | Content::Document(_), absent_key) => {
+            remember(&wanted.key, entry, absent_key.unwrap_or_default());
+            if wanted.stored {
+                let value = entry.encode(&wanted.key);
+                if value.len() <= STORED_VALUE_MAX_BYTES {
+                    store::set(&wanted.key, &value).await;
+                }
+            }
+            if let Some(absent_key) = absent_key.filter(|_| was_absent) {
+                store::delete(&absent_slot(policy.cache, absent_key)).await;
+            }
+        }
+    }
+}
+
+fn remember(key: &str, entry: &Arc<Entry>, contradicted: &str) {
+    let mut memory = lock(&MEMORY);
+    memory.remove(contradicted);
+    memory.put(key, Arc::clone(entry));
+}
+
+fn refresh_in_background(policy: &'static Policy, wanted: Wanted, held: Arc<Entry>, now_ms: i64) {
+    if core_failed_lately(now_ms) {
+        return;
+    }
+    let Some(guard) = Refreshing::begin(&wanted.key) else { return };
+    spin_sdk::wasip3::spawn(async move {
+        let _guard = guard;
+        // A failure was told where it happened, and the stale entry is still here.
+        let _ = ask(policy, &wanted, Some(held), false).await;
+    });
+}
+
+fn core_failed_lately(now_ms: i64) -> bool {
+    let since_ms = now_ms.saturating_sub(CORE_FAILED_AT_MS.load(Ordering::Relaxed));
+    (0..CORE_HOLD_OFF_MS).contains(&since_ms)
+}
+
+/// The obligation to refresh a key: held by one task at a time, given up when that task ends, however
+/// it ends.
+struct Refreshing {
+    key: String,
+}
+
+impl Refreshing {
+    fn begin(key: &str) -> Option<Self> {
+        let mut refreshing = lock(&REFRESHING);
+        let free = refreshing.len() < BACKGROUND_REFRESHES_MAX && !refreshing.contains(key);
+        free.then(|| {
+            refreshing.insert(key.to_owned());
+            Self { key: key.to_owned() }
+        })
+    }
+}
+
+impl Drop for Refreshing {
+    fn drop(&mut self) {
+        lock(&REFRESHING).remove(&self.key);
+    }
+}
+
+fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
+    // A panic ends the instance, and its statics with it: nobody ever meets a poisoned lock.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
