@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::workspace::Workspace;
 use crate::{functions, limits, native, progress, shell};
@@ -100,10 +100,13 @@ impl Up {
         progress::step("Loading the demo city", || self.import())?;
         let mut edge = progress::step("Starting the edge", || self.start_edge())?;
         let token = self.token()?;
-        let scene = tour::Scene::find(self.ports.edge)?;
         let took = progress::seconds(started.elapsed());
         println!("{}", self.welcome(&took));
-        println!("{}", tour::render(&self.ports.edge_url(), &token, &scene));
+        // At an hour when nothing can be ordered the house still stands.
+        match tour::Scene::find(self.ports.edge) {
+            Ok(scene) => println!("{}", tour::render(&self.ports.edge_url(), &token, &scene)),
+            Err(error) => println!("There is nothing to try: {error:#}.\n"),
+        }
         println!("Ctrl-C stops everything.");
         while !self.stopping() {
             core.check()?;
@@ -123,7 +126,7 @@ impl Up {
         command.arg(self.data.core());
         let mut core = Program::start("core", command, &self.data.log("core"))?;
         self.wait_until_ready(&mut core, self.ports.core, "/readyz")
-            .map_err(|error| if core.found_old_data() { self.old_data(&error) } else { error })?;
+            .map_err(|error| if core.found_old_data() { self.old_data(&core) } else { error })?;
         Ok(core)
     }
 
@@ -175,11 +178,12 @@ impl Up {
         shell::ask(command.args(["--user", DEMO_USER, "--role", "diner"]))
     }
 
-    fn old_data(&self, error: &anyhow::Error) -> anyhow::Error {
-        anyhow::anyhow!(
-            "{error:#}\nThe data in {} is of another version: `cargo xtask up --fresh` starts \
-             without it, `--data DIR` keeps it and starts elsewhere",
-            self.shown(self.data.path())
+    fn old_data(&self, core: &Program) -> anyhow::Error {
+        anyhow!(
+            "the data in {} is of another version (the core says: {}); `cargo xtask up --fresh` \
+             starts without it, `--data DIR` keeps it and starts elsewhere",
+            self.shown(self.data.path()),
+            core.last_line()
         )
     }
 

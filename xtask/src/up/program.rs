@@ -73,6 +73,12 @@ impl Program {
         }
     }
 
+    /// The last line of its log.
+    pub(crate) fn last_line(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        log.trim_end().lines().next_back().unwrap_or("nothing").to_owned()
+    }
+
     fn stop(&mut self) -> Result<ExitStatus> {
         if let Some(status) = self.child.try_wait()? {
             return Ok(status);
@@ -157,6 +163,7 @@ mod tests {
         assert!(error.starts_with("the script ended (exit status: 3)"), "{error}");
         assert!(error.ends_with("  out of luck"), "{error}");
         assert!(program.found_old_data());
+        assert_eq!(program.last_line(), "out of luck");
     }
 
     #[test]
