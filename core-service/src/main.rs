@@ -1,2 +1,35 @@
-//! core-service
-fn main() {}
+//! The command line of the core: `serve`, `import`, `token`.
+
+use clap::{Parser, Subcommand};
+use core_service::{import, serve, token};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "core-service", version, about = "The central core of Tiffin", long_about = None)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answer requests until SIGTERM or Ctrl-C.
+    Serve(serve::ServeArgs),
+    /// Load a file of stores, menus and deals into a running core.
+    Import(import::ImportArgs),
+    /// Print a signed, short-lived token for development.
+    Token(token::TokenArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Import(args) => import::run(args).await,
+        Command::Token(args) => token::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("core-service: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,171 @@
+//! The core's secrets, two files in its data folder, made on the first start and readable by their owner
+//! only: the Ed25519 seed that signs tokens, and the secret that quotes and webhooks are keyed with.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_compact::{KeyPair, Seed};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use tiffin_api::id::UserId;
+use tiffin_api::token::{ISSUER, Jwk, Jwks, Role, Verifier};
+
+const TOKEN_SEED_FILE: &str = "token.key";
+const SECRET_FILE: &str = "secret.key";
+const SECRET_BYTES: usize = 32;
+/// Bytes of the public key's hash that name it.
+const KID_BYTES: usize = 8;
+
+/// Why the keys cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read or written.
+    #[error("cannot use the key file {file}: {source}")]
+    Io {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not a key.
+    #[error(
+        "{0} does not hold a 32-byte key; move it away and a new one is made on the next start"
+    )]
+    Malformed(PathBuf),
+    /// There is no key yet.
+    #[error("there is no key in {0}; start the core on this folder once, and it makes one")]
+    Missing(PathBuf),
+}
+
+/// The core's secrets.
+pub struct Keys {
+    pair: KeyPair,
+    kid: String,
+    verifier: Verifier,
+    secret: [u8; SECRET_BYTES],
+}
+
+impl Keys {
+    /// Reads the keys of a data folder, making those that are missing.
+    pub fn load_or_create(data: &Path) -> Result<Self, KeyError> {
+        for name in [TOKEN_SEED_FILE, SECRET_FILE] {
+            create_if_missing(&data.join(name))?;
+        }
+        Self::load(data)
+    }
+
+    /// Reads the keys of a data folder.
+    pub fn load(data: &Path) -> Result<Self, KeyError> {
+        let seed = read(&data.join(TOKEN_SEED_FILE))?;
+        let secret = read(&data.join(SECRET_FILE))?;
+        Ok(Self::from_parts(seed, secret))
+    }
+
+    /// Keys from their raw bytes.
+    pub fn from_parts(seed: [u8; SECRET_BYTES], secret: [u8; SECRET_BYTES]) -> Self {
+        let pair = KeyPair::from_seed(Seed::new(seed));
+        let kid = URL_SAFE_NO_PAD.encode(&Sha256::digest(pair.pk.as_ref())[..KID_BYTES]);
+        let verifier = Verifier::new(&Jwks { keys: vec![Jwk::new(&kid, &pair.pk)] });
+        Self { pair, kid, verifier, secret }
+    }
+
+    /// What tokens are checked with.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The public keys, for the edges.
+    pub fn jwks(&self) -> Jwks {
+        Jwks { keys: vec![Jwk::new(&self.kid, &self.pair.pk)] }
+    }
+
+    /// Signs a token for `user_id` that holds from `now_ms` for `lifetime_s`.
+    pub fn sign_token(
+        &self,
+        user_id: UserId,
+        roles: &[Role],
+        now_ms: i64,
+        lifetime_s: i64,
+    ) -> String {
+        let issued_s = now_ms.div_euclid(1_000);
+        let header = json!({ "alg": "EdDSA", "typ": "JWT", "kid": self.kid });
+        let claims = json!({
+            "iss": ISSUER, "aud": ISSUER, "sub": user_id, "roles": roles,
+            "iat": issued_s, "exp": issued_s + lifetime_s,
+        });
+        let encode = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", encode(&header), encode(&claims));
+        // Ed25519 is deterministic: no randomness is needed to sign.
+        let signature = self.pair.sk.sign(message.as_bytes(), None);
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// A keyed hash for one purpose: the purpose is hashed in, so that no tag is good for another.
+    pub fn tag(&self, purpose: &str, message: &[&[u8]]) -> [u8; 32] {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes a key of any length");
+        for part in std::iter::once(&purpose.as_bytes()).chain(message) {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+fn create_if_missing(file: &Path) -> Result<(), KeyError> {
+    let failed = |source| KeyError::Io { file: file.to_owned(), source };
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(file) {
+        Ok(mut created) => {
+            let seed = Seed::generate();
+            created.write_all(URL_SAFE_NO_PAD.encode(*seed).as_bytes()).map_err(failed)?;
+            created.sync_all().map_err(failed)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn read(file: &Path) -> Result<[u8; SECRET_BYTES], KeyError> {
+    let text = fs::read_to_string(file).map_err(|source| match source.kind() {
+        ErrorKind::NotFound => KeyError::Missing(file.parent().unwrap_or(file).to_owned()),
+        _ => KeyError::Io { file: file.to_owned(), source },
+    })?;
+    URL_SAFE_NO_PAD
+        .decode(text.trim())
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| KeyError::Malformed(file.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_made_once_and_sign_what_they_verify() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(Keys::load(folder.path()), Err(KeyError::Missing(_))));
+        let first = Keys::load_or_create(folder.path()).unwrap();
+        let again = Keys::load_or_create(folder.path()).unwrap();
+        let now_ms = 1_800_000_000_123;
+        let token = first.sign_token(UserId::from_raw(5), &[Role::Diner], now_ms, 900);
+        let principal = again.verifier().verify(&token, now_ms).unwrap();
+        assert_eq!(principal.user_id, UserId::from_raw(5));
+        assert!(principal.has(Role::Diner) && !principal.has(Role::Admin));
+    }
+
+    #[test]
+    fn tags_depend_on_purpose_and_on_where_parts_end() {
+        let keys = Keys::from_parts([1; 32], [2; 32]);
+        assert_ne!(keys.tag("a", &[b"bc"]), keys.tag("ab", &[b"c"]));
+        assert_ne!(keys.tag("a", &[b"b", b"c"]), keys.tag("a", &[b"bc"]));
+        assert_eq!(keys.tag("a", &[b"b"]), keys.tag("a", &[b"b"]));
+    }
+}

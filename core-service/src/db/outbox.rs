@@ -1,0 +1,51 @@
+//! The outbox: what happened, written in the transaction that made it happen.
+
+use super::{Conn, DbError};
+use crate::ids::IdGenerator;
+use serde::Serialize;
+
+/// A kind of news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// A store or its menu was edited.
+    StoreChanged,
+    /// A deal was made or edited.
+    DealChanged,
+    /// An order was placed or moved.
+    OrderChanged,
+    /// A payment or its refund moved.
+    PaymentChanged,
+}
+
+impl Topic {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::StoreChanged => "store.changed",
+            Self::DealChanged => "deal.changed",
+            Self::OrderChanged => "order.changed",
+            Self::PaymentChanged => "payment.changed",
+        }
+    }
+}
+
+/// Leaves a row for the relay.
+pub async fn publish<T: Serialize>(
+    conn: &mut Conn,
+    ids: &IdGenerator,
+    topic: Topic,
+    subject_id: i64,
+    payload: &T,
+    now_ms: i64,
+) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO outbox (id, topic, subject_id, payload, created_at_ms) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(ids.next())
+    .bind(topic.as_str())
+    .bind(subject_id)
+    .bind(serde_json::to_string(payload)?)
+    .bind(now_ms)
+    .execute(conn)
+    .await?;
+    Ok(())
+}

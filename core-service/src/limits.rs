@@ -1,0 +1,94 @@
+//! Every limit of the core, in one place: sizes, counts, times. Nothing here grows without one.
+
+use std::time::Duration;
+
+/// The largest body of a request, bytes. An import has [`IMPORT_BODY_BYTES`].
+pub const BODY_BYTES: usize = 256 * 1024;
+/// The largest import, bytes.
+pub const IMPORT_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// The most stores that one import speaks of.
+pub const IMPORT_STORES: usize = 2_000;
+/// The most bad rows that one refusal of an import names; the count of the rest stands in its detail.
+pub const IMPORT_ERRORS_LISTED: usize = 100;
+/// The longest Idempotency-Key, bytes.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+/// How long an answer is kept for its Idempotency-Key, ms.
+pub const IDEMPOTENCY_KEEP_MS: i64 = 48 * 3_600 * 1_000;
+/// The most keys that may be in flight at once in one process.
+pub const IDEMPOTENCY_IN_FLIGHT: usize = 10_000;
+/// The most stores or orders on one page.
+pub const PAGE_MAX: u32 = 100;
+/// Stores or orders on a page unless the client says otherwise.
+pub const PAGE_DEFAULT: u32 = 50;
+/// The most lines of one basket.
+pub const BASKET_LINES: usize = 50;
+/// The most units of one line.
+pub const LINE_QUANTITY: u32 = 99;
+/// The most options of one line.
+pub const LINE_OPTIONS: usize = 32;
+/// The longest wish for the kitchen, characters.
+pub const NOTE_CHARS: usize = 500;
+/// The highest price of one unit or option, minor units.
+pub const PRICE_MINOR: i64 = 100_000_000;
+/// How long a quote may be named in an order, ms.
+pub const QUOTE_KEEP_MS: i64 = 10 * 60 * 1_000;
+/// How long an order may stay unpaid, ms, unless configured otherwise.
+pub const PAY_WITHIN_MS: i64 = 15 * 60 * 1_000;
+/// How far a webhook's time stamp may be off, ms.
+pub const WEBHOOK_TOLERANCE_MS: i64 = 5 * 60 * 1_000;
+/// The longest wait before a sandbox webhook, ms.
+pub const SANDBOX_DELAY_MS: u64 = 10 * 60 * 1_000;
+/// How often the sandbox repeats one webhook at most.
+pub const SANDBOX_REPEATS: u32 = 20;
+/// The most webhooks that the sandbox has waiting at once.
+pub const SANDBOX_WAITING: usize = 256;
+/// How long a request may take in all.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request waits for a database connection.
+pub const DB_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SQLite waits for another process's lock.
+pub const DB_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that read.
+pub const DB_READERS: u32 = 4;
+/// How long a stop waits for requests that are being answered.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// How often the jobs look for work.
+pub const JOB_PERIOD: Duration = Duration::from_secs(1);
+/// The most orders or refunds that one round of a job handles.
+pub const JOB_BATCH: u32 = 100;
+/// The wait before a failed refund is tried again, ms.
+pub const REFUND_RETRY_MS: i64 = 30_000;
+/// How long a deal stays listed after its end, ms.
+pub const DEAL_LISTED_AFTER_END_MS: i64 = 3_600 * 1_000;
+/// How far ahead opening hours are computed, days.
+pub const HOURS_AHEAD_DAYS: i32 = 8;
+/// The latest instant that a request or a row may name, ms: the start of the year 3000.
+pub const LATEST_MS: i64 = 32_503_680_000_000;
+/// The most spans of weekly opening hours of one store.
+pub const HOURS_SPANS: usize = 64;
+/// The most dates on which a store's weekly hours do not hold.
+pub const HOURS_EXCEPTIONS: usize = 400;
+/// The most spans of one day, of a store or of an item.
+pub const DAY_SPANS: usize = 12;
+/// The longest `ref` or key of a row, characters.
+pub const REF_CHARS: usize = 64;
+/// The longest name, title or address, characters.
+pub const NAME_CHARS: usize = 200;
+/// The longest description of an item, characters.
+pub const DESCRIPTION_CHARS: usize = 2_000;
+/// The most delivery zones, and the most tax classes, of one store.
+pub const STORE_PARTS: usize = 64;
+/// The widest delivery zone, metres.
+pub const ZONE_RADIUS_M: u32 = 200_000;
+/// The most units of one item on hand.
+pub const STOCK_UNITS: i64 = 1_000_000_000;
+/// The most modifier groups of one item, and the most options of one group.
+pub const MODIFIERS: usize = 64;
+/// The longest that a deal runs, and the furthest from the import that it starts, seconds.
+pub const DEAL_WINDOW_S: i64 = 366 * 24 * 3_600;
+/// The most deals that one answer lists.
+pub const DEALS_LISTED: u32 = 500;
+/// How long the import command waits for the core's answer.
+pub const IMPORT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the token lives that the import command signs for itself, s.
+pub const IMPORT_TOKEN_S: i64 = 300;

@@ -1,0 +1,331 @@
+//! The API of orders.
+
+use super::place::{self, Facts, PlaceError};
+use super::settle::{self, MoveError};
+use super::state::Move;
+use super::store;
+use crate::app::App;
+use crate::auth::Caller;
+use crate::catalog::store::load_for_pricing;
+use crate::catalog::{item_served_at, store_open_at};
+use crate::db::Conn;
+use crate::http::error::ApiError;
+use crate::http::extract::{IdempotencyKey, Json, PageQuery, Path, Query};
+use crate::idempotency::{Answer, Begun, Keyed, Once};
+use crate::limits;
+use crate::payments;
+use crate::pricing::http::name_price;
+use crate::pricing::quote_id;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CACHE_CONTROL;
+use http::{StatusCode, Uri};
+use std::sync::Arc;
+use tiffin_api::id::{OrderId, UserId};
+use tiffin_api::order::{Order, OrderList, OrderState, PlaceOrder};
+use tiffin_api::token::{Principal, Role};
+use tiffin_api::{ErrorCode, FieldError, Problem};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The routes of this module.
+pub fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(read))
+        .routes(routes!(cancel))
+        .routes(routes!(accept))
+        .routes(routes!(reject))
+        .routes(routes!(prepare))
+        .routes(routes!(ready))
+        .routes(routes!(dispatch))
+        .routes(routes!(complete))
+}
+
+/// Places an order: reserves its stock, all or nothing, and awaits its payment.
+#[utoipa::path(
+    post, path = "/v1/orders", tag = "orders", security(("bearer" = [])),
+    params(("Idempotency-Key" = String, Header, description = "repeat it to retry; 48 h")),
+    request_body = PlaceOrder,
+    responses(
+        (status = 201, body = Order),
+        (status = 409, body = Problem,
+         description = "out-of-stock, price-changed, store-closed, item-unavailable"),
+        (status = 422, body = Problem,
+         description = "validation-failed, modifier-invalid, minimum-not-met, out-of-zone, \
+            idempotency-key-reused"),
+    )
+)]
+async fn create(
+    State(app): State<Arc<App>>,
+    Caller(principal): Caller,
+    uri: Uri,
+    IdempotencyKey(key): IdempotencyKey,
+    Json { value: body, raw }: Json<PlaceOrder>,
+) -> Result<Response, ApiError> {
+    check_note(&body)?;
+    let keyed = Keyed::new(principal.user_id, uri.path(), &key, &raw);
+    let mut once = match Once::begin(&app, keyed).await? {
+        Begun::Replay(response) => {
+            app.metrics.order("replayed");
+            return Ok(response);
+        }
+        Begun::Fresh(once) => once,
+    };
+    let now_ms = app.clock.now_ms();
+    match place_order(&app, &mut once.tx, principal.user_id, body, now_ms).await {
+        Ok(order) => {
+            app.metrics.order("placed");
+            once.finish(Answer::json(StatusCode::CREATED, &order), now_ms).await
+        }
+        Err(ApiError(problem)) => {
+            app.metrics.order(problem.code.as_str());
+            refuse(once, *problem, now_ms).await
+        }
+    }
+}
+
+/// A conflict was decided on the state of the store and is recorded; anything else was not executed.
+async fn refuse(once: Once, problem: Problem, now_ms: i64) -> Result<Response, ApiError> {
+    match StatusCode::from_u16(problem.status) {
+        Ok(status @ StatusCode::CONFLICT) => {
+            once.finish(Answer::json(status, &problem), now_ms).await
+        }
+        _ => once.refuse(problem).await,
+    }
+}
+
+fn check_note(body: &PlaceOrder) -> Result<(), ApiError> {
+    match &body.note {
+        Some(note) if note.chars().count() > limits::NOTE_CHARS => {
+            let detail = format!("a note has at most {} characters", limits::NOTE_CHARS);
+            let errors = vec![FieldError::at("/note", detail)];
+            Err(Problem::with_errors(ErrorCode::ValidationFailed, "", errors).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Loads, decides, saves. Nothing is written unless the order is taken.
+async fn place_order(
+    app: &App,
+    conn: &mut Conn,
+    user_id: UserId,
+    body: PlaceOrder,
+    now_ms: i64,
+) -> Result<Order, ApiError> {
+    let PlaceOrder { basket, quote_id, note } = body;
+    let item_ids: Vec<_> = basket.lines.iter().map(|line| line.item_id).collect();
+    let data = load_for_pricing(conn, basket.store_id, &item_ids).await?.ok_or_else(|| {
+        Problem::new(ErrorCode::StoreNotFound, "the stores are listed at /v1/stores")
+    })?;
+    let available = store::available(conn, data.items.keys().copied()).await?;
+    let not_served: Vec<_> = data
+        .items
+        .iter()
+        .filter(|(_, item)| !item_served_at(&data.store, item, now_ms))
+        .map(|(id, _)| *id)
+        .collect();
+    let facts = Facts {
+        store: &data.store,
+        items: &data.items,
+        available: &available,
+        open: store_open_at(&data.store, now_ms),
+        not_served: &not_served,
+        now_ms,
+    };
+    let quoted = quote_id.map(|id| quote_id::read(&app.keys, &basket, &id));
+    let placed = place::decide(&facts, &basket, quoted).map_err(|error| match error {
+        PlaceError::PriceChanged(ref pricing) => {
+            let mut problem = Problem::new(ErrorCode::PriceChanged, error.to_string());
+            problem.total_minor = Some(pricing.total_minor);
+            problem.quote_id = Some(name_price(app, &basket, (**pricing).clone()).quote_id);
+            problem
+        }
+        other => problem_of(other),
+    })?;
+    let order = Order {
+        id: OrderId::from_raw(app.ids.next()),
+        version: 1,
+        state: OrderState::PendingPayment,
+        store_id: basket.store_id,
+        user_id,
+        fulfilment: basket.fulfilment,
+        pricing: placed.pricing,
+        note,
+        created_at_ms: now_ms,
+        updated_at_ms: now_ms,
+        pay_by_ms: now_ms + app.pay_within_ms,
+        payments: Vec::new(),
+    };
+    store::move_stock(conn, &placed.holds, store::StockMove::Reserve).await?;
+    store::insert(conn, &order, &placed.holds).await?;
+    settle::publish(conn, &app.ids, &order, now_ms).await?;
+    Ok(order)
+}
+
+fn problem_of(error: PlaceError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        PlaceError::Price(error) => error.into(),
+        PlaceError::Quote(_) => {
+            let errors = vec![FieldError::at("/quote_id", detail)];
+            Problem::with_errors(ErrorCode::ValidationFailed, "some fields are not valid", errors)
+        }
+        PlaceError::PriceChanged(_) => Problem::new(ErrorCode::PriceChanged, detail),
+        PlaceError::StoreClosed => Problem::new(ErrorCode::StoreClosed, detail),
+        PlaceError::NotServed(_) => Problem::new(ErrorCode::ItemUnavailable, detail),
+        PlaceError::OutOfStock { .. } => Problem::new(ErrorCode::OutOfStock, detail),
+    }
+}
+
+/// One's own orders, the newest first.
+#[utoipa::path(
+    get, path = "/v1/orders", tag = "orders", security(("bearer" = [])),
+    params(("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = OrderList))
+)]
+async fn list(
+    State(app): State<Arc<App>>,
+    Caller(principal): Caller,
+    Query(page): Query<PageQuery>,
+) -> Result<impl IntoResponse, ApiError> {
+    let limit = page.limit()?;
+    let mut conn = app.db.read().await?;
+    let orders = store::list(&mut conn, principal.user_id, page.cursor()?, limit).await?;
+    let full = orders.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+    let next_cursor = orders.last().filter(|_| full).map(|order| order.id.to_string());
+    Ok(([(CACHE_CONTROL, "private, no-store")], axum::Json(OrderList { orders, next_cursor })))
+}
+
+/// An order with its payments, for the diner who placed it, the merchant, and the core team.
+#[utoipa::path(
+    get, path = "/v1/orders/{id}", tag = "orders", security(("bearer" = [])),
+    params(("id" = OrderId, Path)),
+    responses((status = 200, body = Order), (status = 404, body = Problem, description = "order-not-found"))
+)]
+async fn read(
+    State(app): State<Arc<App>>,
+    Caller(principal): Caller,
+    Path(id): Path<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    let mut conn = app.db.read().await?;
+    let mut order = find_visible(&mut conn, &principal, &id).await?;
+    order.payments = payments::store::of_order(&mut conn, order.id).await?;
+    Ok(([(CACHE_CONTROL, "private, no-store")], axum::Json(order)))
+}
+
+/// An order that the principal may see. Somebody else's is not found, so that ids tell nothing.
+pub async fn find_visible(
+    conn: &mut Conn,
+    principal: &Principal,
+    id: &str,
+) -> Result<Order, ApiError> {
+    let not_found =
+        || Problem::new(ErrorCode::OrderNotFound, "your orders are listed at /v1/orders");
+    let id: OrderId = id.parse().map_err(|_| not_found())?;
+    let order = store::find(conn, id).await?.ok_or_else(not_found)?;
+    let staff = principal.has(Role::Merchant) || principal.has(Role::Admin);
+    if order.user_id == principal.user_id || staff { Ok(order) } else { Err(not_found().into()) }
+}
+
+/// Declares the handler of one move of an order.
+macro_rules! move_handler {
+    ($(#[$doc:meta])* $name:ident, $path:literal, $choose:expr) => {
+        $(#[$doc])*
+        #[utoipa::path(
+            post, path = $path, tag = "orders", security(("bearer" = [])),
+            params(("id" = OrderId, Path), ("Idempotency-Key" = String, Header)),
+            responses(
+                (status = 200, body = Order),
+                (status = 403, body = Problem, description = "forbidden"),
+                (status = 404, body = Problem, description = "order-not-found"),
+                (status = 409, body = Problem, description = "invalid-transition"),
+            )
+        )]
+        async fn $name(
+            State(app): State<Arc<App>>,
+            caller: Caller,
+            uri: Uri,
+            Path(id): Path<String>,
+            IdempotencyKey(key): IdempotencyKey,
+        ) -> Result<Response, ApiError> {
+            let keyed = Keyed::new(caller.0.user_id, uri.path(), &key, b"");
+            move_order(&app, &caller, &id, keyed, $choose).await
+        }
+    };
+}
+
+move_handler! {
+    /// Takes an order back: unpaid it closes, paid it is cancelled and its money goes back. Once the
+    /// merchant has accepted it, only the merchant or the core team can.
+    cancel, "/v1/orders/{id}/cancel", cancel_move
+}
+move_handler! {
+    /// The merchant takes a paid order on.
+    accept, "/v1/orders/{id}/accept", |caller, _| staff_move(caller, Move::Accept)
+}
+move_handler! {
+    /// The merchant refuses a paid order; its money goes back.
+    reject, "/v1/orders/{id}/reject", |caller, _| staff_move(caller, Move::Reject)
+}
+move_handler! {
+    /// The kitchen begins.
+    prepare, "/v1/orders/{id}/prepare", |caller, _| staff_move(caller, Move::Prepare)
+}
+move_handler! {
+    /// The order is ready to be fetched.
+    ready, "/v1/orders/{id}/ready", |caller, _| staff_move(caller, Move::MarkReady)
+}
+move_handler! {
+    /// A courier takes the order.
+    dispatch, "/v1/orders/{id}/dispatch", |caller, _| staff_move(caller, Move::Dispatch)
+}
+move_handler! {
+    /// The diner has the order.
+    complete, "/v1/orders/{id}/complete", |caller, _| staff_move(caller, Move::Complete)
+}
+
+fn staff_move(caller: &Caller, wanted: Move) -> Result<Move, ApiError> {
+    if !caller.0.has(Role::Admin) {
+        caller.require(Role::Merchant)?;
+    }
+    Ok(wanted)
+}
+
+fn cancel_move(caller: &Caller, order: &Order) -> Result<Move, ApiError> {
+    let staff = caller.0.has(Role::Merchant) || caller.0.has(Role::Admin);
+    Ok(match order.state {
+        // A repeat finds the order closed already, which is the quiet success that Close gives.
+        OrderState::PendingPayment | OrderState::Closed => Move::Close,
+        _ if staff => Move::Revoke,
+        _ => Move::Cancel,
+    })
+}
+
+async fn move_order(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    keyed: Keyed,
+    choose: impl FnOnce(&Caller, &Order) -> Result<Move, ApiError>,
+) -> Result<Response, ApiError> {
+    let mut once = match Once::begin(app, keyed).await? {
+        Begun::Replay(response) => return Ok(response),
+        Begun::Fresh(once) => once,
+    };
+    let now_ms = app.clock.now_ms();
+    let order = find_visible(&mut once.tx, &caller.0, id).await?;
+    let wanted = choose(caller, &order)?;
+    match settle::apply(&mut once.tx, &app.ids, order, wanted, now_ms).await {
+        Ok(mut order) => {
+            order.payments = payments::store::of_order(&mut once.tx, order.id).await?;
+            once.finish(Answer::json(StatusCode::OK, &order), now_ms).await
+        }
+        Err(MoveError::Invalid(error)) => {
+            let problem = Problem::new(ErrorCode::InvalidTransition, error.to_string());
+            refuse(once, problem, now_ms).await
+        }
+        Err(MoveError::Db(error)) => Err(error.into()),
+    }
+}

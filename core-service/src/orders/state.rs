@@ -1,0 +1,201 @@
+//! The machine of an order: which moves its state allows, for whom.
+//!
+//! Pure: no clock, no IO. A move to the state it is already in is [`Step::Already`], a quiet success, so
+//! a repeated click or webhook does no harm. Everything else that is not listed is [`InvalidMove`].
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use tiffin_api::catalog::FulfilmentKind;
+use tiffin_api::order::OrderState;
+
+/// What somebody wants of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Move {
+    /// Its money was captured.
+    Pay,
+    /// Its money was captured and its group is not full yet.
+    PayIntoGroup,
+    /// Its group is full.
+    FillGroup,
+    /// It ends unpaid: the diner's wish, or the timer's.
+    Close,
+    /// The merchant takes it on.
+    Accept,
+    /// The merchant refuses it, or let the time to accept it pass.
+    Reject,
+    /// The kitchen begins.
+    Prepare,
+    /// The kitchen is done.
+    MarkReady,
+    /// A courier takes it.
+    Dispatch,
+    /// The diner has it.
+    Complete,
+    /// The diner takes it back after paying.
+    Cancel,
+    /// The merchant or an administrator takes it back, at any time after payment.
+    Revoke,
+}
+
+/// What a move does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It goes there.
+    To(OrderState),
+    /// It is there already.
+    Already,
+}
+
+/// The state does not allow the move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an order that is {from:?} cannot {wanted:?}")]
+pub struct InvalidMove {
+    /// Where the order stands.
+    pub from: OrderState,
+    /// What was wanted.
+    pub wanted: Move,
+}
+
+impl Move {
+    /// Where the move leads.
+    pub const fn target(self) -> OrderState {
+        match self {
+            Self::Pay | Self::FillGroup => OrderState::Paid,
+            Self::PayIntoGroup => OrderState::GroupWait,
+            Self::Close => OrderState::Closed,
+            Self::Accept => OrderState::Accepted,
+            Self::Reject => OrderState::Rejected,
+            Self::Prepare => OrderState::Preparing,
+            Self::MarkReady => OrderState::Ready,
+            Self::Dispatch => OrderState::Delivering,
+            Self::Complete => OrderState::Completed,
+            Self::Cancel | Self::Revoke => OrderState::Cancelled,
+        }
+    }
+}
+
+/// What `wanted` does to an order in state `from`.
+pub fn step(from: OrderState, kind: FulfilmentKind, wanted: Move) -> Result<Step, InvalidMove> {
+    use OrderState::{
+        Accepted, Cancelled, Closed, Completed, Delivering, GroupWait, Paid, PendingPayment,
+        Preparing, Ready, Rejected,
+    };
+    let target = wanted.target();
+    if from == target {
+        return Ok(Step::Already);
+    }
+    let allowed = match from {
+        PendingPayment => matches!(wanted, Move::Pay | Move::PayIntoGroup | Move::Close),
+        GroupWait => matches!(wanted, Move::FillGroup | Move::Revoke),
+        Paid => matches!(wanted, Move::Accept | Move::Reject | Move::Cancel | Move::Revoke),
+        Accepted => matches!(wanted, Move::Prepare | Move::Revoke),
+        Preparing => matches!(wanted, Move::MarkReady | Move::Revoke),
+        Ready => match kind {
+            FulfilmentKind::Pickup => matches!(wanted, Move::Complete | Move::Revoke),
+            FulfilmentKind::Delivery => matches!(wanted, Move::Dispatch | Move::Revoke),
+        },
+        Delivering => matches!(wanted, Move::Complete | Move::Revoke),
+        Rejected | Completed | Closed | Cancelled => false,
+    };
+    if allowed { Ok(Step::To(target)) } else { Err(InvalidMove { from, wanted }) }
+}
+
+/// Whether an order in this state holds reserved stock: reserved when it was placed, committed when it was
+/// paid, released when it closes.
+pub const fn holds_stock(state: OrderState) -> bool {
+    matches!(state, OrderState::PendingPayment)
+}
+
+/// Whether reaching this state sends captured money back.
+pub const fn refunds(state: OrderState) -> bool {
+    matches!(state, OrderState::Rejected | OrderState::Cancelled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use OrderState::*;
+    use std::collections::{HashMap, HashSet};
+
+    const STATES: [OrderState; 11] = [
+        PendingPayment,
+        GroupWait,
+        Paid,
+        Accepted,
+        Rejected,
+        Preparing,
+        Ready,
+        Delivering,
+        Completed,
+        Closed,
+        Cancelled,
+    ];
+    const MOVES: [Move; 12] = [
+        Move::Pay,
+        Move::PayIntoGroup,
+        Move::FillGroup,
+        Move::Close,
+        Move::Accept,
+        Move::Reject,
+        Move::Prepare,
+        Move::MarkReady,
+        Move::Dispatch,
+        Move::Complete,
+        Move::Cancel,
+        Move::Revoke,
+    ];
+
+    /// Every move that changes a state; whatever is not here must be refused or quiet.
+    fn table(kind: FulfilmentKind) -> HashMap<(OrderState, Move), OrderState> {
+        let mut table = HashMap::from([
+            ((PendingPayment, Move::Pay), Paid),
+            ((PendingPayment, Move::PayIntoGroup), GroupWait),
+            ((PendingPayment, Move::Close), Closed),
+            ((GroupWait, Move::FillGroup), Paid),
+            ((GroupWait, Move::Revoke), Cancelled),
+            ((Paid, Move::Accept), Accepted),
+            ((Paid, Move::Reject), Rejected),
+            ((Paid, Move::Cancel), Cancelled),
+            ((Paid, Move::Revoke), Cancelled),
+            ((Accepted, Move::Prepare), Preparing),
+            ((Accepted, Move::Revoke), Cancelled),
+            ((Preparing, Move::MarkReady), Ready),
+            ((Preparing, Move::Revoke), Cancelled),
+            ((Ready, Move::Revoke), Cancelled),
+            ((Delivering, Move::Complete), Completed),
+            ((Delivering, Move::Revoke), Cancelled),
+        ]);
+        match kind {
+            FulfilmentKind::Pickup => table.insert((Ready, Move::Complete), Completed),
+            FulfilmentKind::Delivery => table.insert((Ready, Move::Dispatch), Delivering),
+        };
+        table
+    }
+
+    #[test]
+    fn exactly_the_listed_moves_change_the_state() {
+        for kind in [FulfilmentKind::Pickup, FulfilmentKind::Delivery] {
+            let table = table(kind);
+            for from in STATES {
+                for wanted in MOVES {
+                    let expected = match table.get(&(from, wanted)) {
+                        Some(to) => Ok(Step::To(*to)),
+                        None if wanted.target() == from => Ok(Step::Already),
+                        None => Err(InvalidMove { from, wanted }),
+                    };
+                    assert_eq!(step(from, kind, wanted), expected, "{kind:?} {from:?} {wanted:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_order_never_reopens() {
+        let ends: HashSet<_> = [Rejected, Completed, Closed, Cancelled].into();
+        for from in ends {
+            for wanted in MOVES {
+                assert!(!matches!(step(from, FulfilmentKind::Pickup, wanted), Ok(Step::To(_))));
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The machine of a payment, and what its money does to an order. Pure.
+//!
+//! The provider's word that money moved is always believed: a capture is taken from every state. Other
+//! words are only believed while they tell something newer than we know; webhooks come late, twice and in
+//! any order.
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use tiffin_api::order::OrderState;
+use tiffin_api::payment::{PaymentState, ProviderOutcome};
+
+/// What the provider's word does to a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It goes there.
+    To(PaymentState),
+    /// It is there already, or further: old news.
+    Stale,
+}
+
+/// What `outcome` does to a payment in state `from`.
+pub const fn step(from: PaymentState, outcome: ProviderOutcome) -> Step {
+    use PaymentState::{Authorized, Canceled, Captured, Created, Failed, Processing};
+    match outcome {
+        ProviderOutcome::Captured => match from {
+            Captured => Step::Stale,
+            Created | Processing | Authorized | Failed | Canceled => Step::To(Captured),
+        },
+        ProviderOutcome::Authorized => match from {
+            Created | Processing => Step::To(Authorized),
+            Authorized | Captured | Failed | Canceled => Step::Stale,
+        },
+        ProviderOutcome::Failed => match from {
+            Created | Processing | Authorized => Step::To(Failed),
+            Captured | Failed | Canceled => Step::Stale,
+        },
+        ProviderOutcome::Canceled => match from {
+            Created | Processing | Authorized => Step::To(Canceled),
+            Captured | Failed | Canceled => Step::Stale,
+        },
+    }
+}
+
+/// Whether a payment in this state stands in the way of another try.
+pub const fn is_active(state: PaymentState) -> bool {
+    use PaymentState::{Authorized, Canceled, Captured, Created, Failed, Processing};
+    match state {
+        Created | Processing | Authorized | Captured => true,
+        Failed | Canceled => false,
+    }
+}
+
+/// What to do with money that has just been captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// It pays the order.
+    PayOrder,
+    /// The order does not want it (it ended, or was paid already): it goes back.
+    Refund,
+}
+
+/// Where captured money goes, by the state of its order. A closed order stays closed.
+pub const fn settlement(order: OrderState) -> Settlement {
+    match order {
+        OrderState::PendingPayment => Settlement::PayOrder,
+        OrderState::GroupWait
+        | OrderState::Paid
+        | OrderState::Accepted
+        | OrderState::Rejected
+        | OrderState::Preparing
+        | OrderState::Ready
+        | OrderState::Delivering
+        | OrderState::Completed
+        | OrderState::Closed
+        | OrderState::Cancelled => Settlement::Refund,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use PaymentState::*;
+
+    #[test]
+    fn the_table_of_words_and_states() {
+        use ProviderOutcome as Says;
+        let states = [Created, Processing, Authorized, Captured, Failed, Canceled];
+        let table = [
+            (Says::Authorized, [Some(Authorized), Some(Authorized), None, None, None, None]),
+            (
+                Says::Captured,
+                [
+                    Some(Captured),
+                    Some(Captured),
+                    Some(Captured),
+                    None,
+                    Some(Captured),
+                    Some(Captured),
+                ],
+            ),
+            (Says::Failed, [Some(Failed), Some(Failed), Some(Failed), None, None, None]),
+            (Says::Canceled, [Some(Canceled), Some(Canceled), Some(Canceled), None, None, None]),
+        ];
+        for (outcome, row) in table {
+            for (from, expected) in states.into_iter().zip(row) {
+                let expected = expected.map_or(Step::Stale, Step::To);
+                assert_eq!(step(from, outcome), expected, "{from:?} hears {outcome:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_an_order_that_awaits_money_takes_it() {
+        assert_eq!(settlement(OrderState::PendingPayment), Settlement::PayOrder);
+        for order in [OrderState::Closed, OrderState::Cancelled, OrderState::Paid] {
+            assert_eq!(settlement(order), Settlement::Refund, "{order:?}");
+        }
+    }
+}

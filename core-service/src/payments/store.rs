@@ -1,0 +1,132 @@
+//! Payments and the webhooks that were heard of them.
+
+use super::refund;
+use crate::db::code::{from_text, to_text};
+use crate::db::{Conn, DbError};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use tiffin_api::id::{OrderId, PaymentId};
+use tiffin_api::payment::Payment;
+
+/// A query for whole payments: the columns that [`read_payment`] reads, then the given condition.
+macro_rules! select_payments {
+    ($condition:literal) => {
+        sqlx::query(concat!(
+            "SELECT id, order_id, state, version, amount_minor, currency, method, failure, ",
+            "created_at_ms, updated_at_ms FROM payments ",
+            $condition
+        ))
+    };
+}
+
+fn read_payment(row: &SqliteRow) -> Result<Payment, DbError> {
+    Ok(Payment {
+        id: PaymentId::from_raw(row.try_get("id")?),
+        order_id: OrderId::from_raw(row.try_get("order_id")?),
+        state: from_text(row.try_get("state")?)?,
+        version: row.try_get("version")?,
+        amount_minor: row.try_get("amount_minor")?,
+        currency: from_text(row.try_get("currency")?)?,
+        method: from_text(row.try_get("method")?)?,
+        failure: row.try_get("failure")?,
+        refunds: Vec::new(),
+        created_at_ms: row.try_get("created_at_ms")?,
+        updated_at_ms: row.try_get("updated_at_ms")?,
+    })
+}
+
+/// A payment, without its refunds.
+pub async fn find(conn: &mut Conn, id: PaymentId) -> Result<Option<Payment>, DbError> {
+    let row = select_payments!("WHERE id = ?").bind(id.raw()).fetch_optional(conn).await?;
+    row.as_ref().map(read_payment).transpose()
+}
+
+/// The payment that an idempotent request made before it was cut short.
+pub async fn find_by_scope(conn: &mut Conn, scope: &str) -> Result<Option<Payment>, DbError> {
+    let row = select_payments!("WHERE scope = ?").bind(scope).fetch_optional(conn).await?;
+    row.as_ref().map(read_payment).transpose()
+}
+
+/// An order's payments with their refunds, the oldest first.
+pub async fn of_order(conn: &mut Conn, order_id: OrderId) -> Result<Vec<Payment>, DbError> {
+    let rows = select_payments!("WHERE order_id = ? ORDER BY id")
+        .bind(order_id.raw())
+        .fetch_all(&mut *conn)
+        .await?;
+    let mut payments: Vec<Payment> = rows.iter().map(read_payment).collect::<Result<_, _>>()?;
+    for payment in &mut payments {
+        payment.refunds = refund::of_payment(conn, payment.id).await?;
+    }
+    Ok(payments)
+}
+
+/// Writes a new payment under the scope of its request.
+pub async fn insert(conn: &mut Conn, payment: &Payment, scope: &str) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO payments (id, scope, order_id, state, version, amount_minor, currency, method, \
+         failure, created_at_ms, updated_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(payment.id.raw())
+    .bind(scope)
+    .bind(payment.order_id.raw())
+    .bind(to_text(payment.state))
+    .bind(payment.version)
+    .bind(payment.amount_minor)
+    .bind(payment.currency.to_string())
+    .bind(to_text(payment.method))
+    .bind(&payment.failure)
+    .bind(payment.created_at_ms)
+    .bind(payment.updated_at_ms)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Writes a payment's new state; `payment` carries the version it was read with plus one.
+pub async fn save_move(conn: &mut Conn, payment: &Payment) -> Result<(), DbError> {
+    let done = sqlx::query(
+        "UPDATE payments SET state = ?, version = ?, failure = ?, updated_at_ms = ? \
+         WHERE id = ? AND version = ?",
+    )
+    .bind(to_text(payment.state))
+    .bind(payment.version)
+    .bind(&payment.failure)
+    .bind(payment.updated_at_ms)
+    .bind(payment.id.raw())
+    .bind(payment.version - 1)
+    .execute(conn)
+    .await?;
+    match done.rows_affected() {
+        1 => Ok(()),
+        _ => Err(DbError::inconsistent(format!("payment {} moved under our lock", payment.id))),
+    }
+}
+
+/// Notes that a webhook was heard; false if it was heard before.
+pub async fn hear(
+    conn: &mut Conn,
+    provider: &str,
+    event_id: &str,
+    payment_id: PaymentId,
+    now_ms: i64,
+) -> Result<bool, DbError> {
+    let heard = sqlx::query("SELECT 1 FROM webhook_inbox WHERE provider = ? AND event_id = ?")
+        .bind(provider)
+        .bind(event_id)
+        .fetch_optional(&mut *conn)
+        .await?;
+    if heard.is_some() {
+        return Ok(false);
+    }
+    sqlx::query(
+        "INSERT INTO webhook_inbox (provider, event_id, payment_id, received_at_ms) \
+         VALUES (?, ?, ?, ?)",
+    )
+    .bind(provider)
+    .bind(event_id)
+    .bind(payment_id.raw())
+    .bind(now_ms)
+    .execute(conn)
+    .await?;
+    Ok(true)
+}

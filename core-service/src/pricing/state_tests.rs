@@ -1,0 +1,160 @@
+//! The price of baskets: worked examples, refusals, and what must hold of every price.
+
+use super::*;
+use proptest::prelude::*;
+use serde_json::json;
+use tiffin_api::id::StoreId;
+
+fn store(inclusive: bool) -> StoreRow {
+    serde_json::from_value(json!({
+        "ref": "s", "name": {"en": "Store"}, "lang": "en", "currency": "EUR",
+        "time_zone": "Europe/Berlin", "address": "Main Street 1",
+        "location": {"lat": 52.52, "lng": 13.405}, "fulfilment": ["pickup", "delivery"],
+        "minimum_minor": 500, "hours": [],
+        "zones": [
+            {"key": "near", "center": {"lat": 52.52, "lng": 13.405}, "radius_m": 1000, "fee_minor": 199},
+            {"key": "far", "center": {"lat": 52.52, "lng": 13.405}, "radius_m": 5000, "fee_minor": 399,
+             "minimum_minor": 2000},
+        ],
+        "tax": {"inclusive": inclusive, "classes": {"food": 70_000, "drink": 190_000},
+                "fee_class": "drink"},
+    }))
+    .unwrap()
+}
+
+fn items() -> BTreeMap<ItemId, ItemRow> {
+    let item = |class: &str, price: i64, groups: serde_json::Value| -> ItemRow {
+        serde_json::from_value(json!({
+            "store": "s", "ref": "i", "category": "c", "name": {"en": "Item"},
+            "price_minor": price, "tax_class": class, "stock": 10, "modifier_groups": groups,
+        }))
+        .unwrap()
+    };
+    let size = json!([
+        {"key": "size", "name": {"en": "Size"}, "required": true, "min": 1, "max": 1, "options": [
+            {"key": "small", "name": {"en": "Small"}},
+            {"key": "large", "name": {"en": "Large"}, "price_minor": 150}]},
+        {"key": "extras", "name": {"en": "Extras"}, "required": false, "min": 2, "max": 3, "options": [
+            {"key": "egg", "name": {"en": "Egg"}, "price_minor": 50},
+            {"key": "nori", "name": {"en": "Nori"}, "price_minor": 30},
+            {"key": "corn", "name": {"en": "Corn"}, "price_minor": 20}]},
+    ]);
+    BTreeMap::from([
+        (ItemId::from_raw(1), item("food", 1000, size)),
+        (ItemId::from_raw(2), item("drink", 333, json!([]))),
+        (ItemId::from_raw(3), item("food", 777, json!([]))),
+    ])
+}
+
+fn line(item: i64, quantity: u32, options: &[&str]) -> BasketLine {
+    let options = options.iter().map(|key| (*key).to_owned()).collect();
+    BasketLine { item_id: ItemId::from_raw(item), quantity, options }
+}
+
+fn basket(lines: Vec<BasketLine>) -> Basket {
+    Basket { store_id: StoreId::from_raw(1), fulfilment: Fulfilment::Pickup, lines }
+}
+
+fn delivered(lines: Vec<BasketLine>, lat: f64) -> Basket {
+    let fulfilment = Fulfilment::Delivery { location: Location { lat, lng: 13.405 } };
+    Basket { fulfilment, ..basket(lines) }
+}
+
+#[test]
+fn inclusive_prices_contain_their_tax() {
+    let basket = delivered(vec![line(1, 2, &["large"]), line(2, 1, &[])], 52.521);
+    let pricing = price(&store(true), &items(), &basket).unwrap();
+    assert_eq!(pricing.subtotal_minor, 2 * 1150 + 333);
+    assert_eq!(pricing.delivery_fee_minor, 199);
+    assert_eq!(pricing.total_minor, 2633 + 199);
+    // 2300 * 7/107 = 150.47; 333 * 19/119 = 53.17; 199 * 19/119 = 31.77
+    assert_eq!(pricing.lines[0].tax_minor, 150);
+    assert_eq!(pricing.lines[1].tax_minor, 53);
+    assert_eq!(pricing.delivery_fee_tax_minor, 32);
+    assert_eq!(pricing.tax_minor, 235);
+}
+
+#[test]
+fn exclusive_prices_have_their_tax_added() {
+    let pricing = price(&store(false), &items(), &basket(vec![line(3, 1, &[])])).unwrap();
+    // 777 * 7 % = 54.39
+    assert_eq!((pricing.tax_minor, pricing.total_minor), (54, 777 + 54));
+}
+
+#[test]
+fn the_cheapest_zone_that_reaches_sets_fee_and_minimum() {
+    let far = 52.55; // about 3.3 km north
+    let price_at = |lines, lat| price(&store(true), &items(), &delivered(lines, lat));
+    assert_eq!(price_at(vec![line(3, 3, &[])], far).unwrap().delivery_fee_minor, 399);
+    assert_eq!(
+        price_at(vec![line(3, 1, &[])], far),
+        Err(PriceError::MinimumNotMet { subtotal_minor: 777, minimum_minor: 2000 })
+    );
+    assert_eq!(price_at(vec![line(3, 3, &[])], 53.0), Err(PriceError::OutOfZone));
+}
+
+#[test]
+fn options_must_fit_their_groups() {
+    for (options, expected) in [
+        (vec!["small"], None),
+        (vec!["small", "egg", "nori"], None),
+        (vec![], Some("choose 1 to 1 of \"size\", not 0")),
+        (vec!["small", "large"], Some("choose 1 to 1 of \"size\", not 2")),
+        (vec!["small", "egg"], Some("choose 2 to 3 of \"extras\", not 1")),
+        (vec!["small", "gold"], Some("the item has no option \"gold\"")),
+        (vec!["small", "small"], Some("\"small\" is chosen twice")),
+    ] {
+        let got = price(&store(true), &items(), &basket(vec![line(1, 1, &options)]));
+        match (got, expected) {
+            (Ok(_), None) => {}
+            (Err(PriceError::Modifiers(errors)), Some(detail)) => {
+                assert_eq!(errors.len(), 1, "{errors:?}");
+                assert_eq!(errors[0].detail, detail);
+                assert!(errors[0].pointer.starts_with("/lines/0/options"), "{errors:?}");
+            }
+            (got, expected) => panic!("{options:?}: {got:?}, expected {expected:?}"),
+        }
+    }
+}
+
+#[test]
+fn shapes_are_refused_by_field() {
+    let pointers = |basket: &Basket| match check_shape(basket) {
+        Err(PriceError::Invalid(errors)) => errors.into_iter().map(|e| e.pointer).collect(),
+        other => panic!("{other:?}"),
+    };
+    let none: Vec<String> = pointers(&basket(vec![]));
+    assert_eq!(none, ["/lines"]);
+    let zero: Vec<String> = pointers(&basket(vec![line(2, 1, &[]), line(2, 0, &[])]));
+    assert_eq!(zero, ["/lines/1/quantity"]);
+    let nowhere: Vec<String> = pointers(&delivered(vec![line(2, 1, &[])], f64::NAN));
+    assert_eq!(nowhere, ["/fulfilment/location"]);
+}
+
+#[test]
+fn an_item_of_another_store_is_refused() {
+    let got = price(&store(true), &items(), &basket(vec![line(99, 1, &[])]));
+    assert!(
+        matches!(got, Err(PriceError::Invalid(errors)) if errors[0].pointer == "/lines/0/item_id")
+    );
+}
+
+proptest! {
+    #[test]
+    fn totals_are_the_sum_of_their_parts(
+        quantities in prop::collection::vec((2_i64..=3, 1_u32..=99), 2..20),
+        inclusive in any::<bool>(),
+    ) {
+        let lines = quantities.iter().map(|(item, quantity)| line(*item, *quantity, &[])).collect();
+        let pricing = price(&store(inclusive), &items(), &delivered(lines, 52.52)).unwrap();
+        let lines_minor: i64 = pricing.lines.iter().map(|line| line.line_minor).sum();
+        let taxes_minor: i64 = pricing.lines.iter().map(|line| line.tax_minor).sum();
+        prop_assert_eq!(pricing.subtotal_minor, lines_minor);
+        prop_assert_eq!(pricing.tax_minor, taxes_minor + pricing.delivery_fee_tax_minor);
+        let added = if inclusive { 0 } else { pricing.tax_minor };
+        prop_assert_eq!(
+            pricing.total_minor,
+            pricing.subtotal_minor + pricing.delivery_fee_minor + added
+        );
+    }
+}
