@@ -23,7 +23,8 @@ pub(crate) const PACKAGES: [&str; 4] = ["rustc-web", "rust-web-src", "cargo-web"
 const RUSTC: &str = "usr/bin/rustc";
 const CARGO: &str = "usr/bin/cargo";
 const LIBRARY_SOURCE: &str = "usr/lib/rustlib/src/rust/library/Cargo.toml";
-const WASI_LIBC_DIR: &str = "usr/lib/wasm32-wasi";
+const LIBC_DIR: &str = "usr/lib/wasm32-wasi";
+const LIBC: &str = "usr/lib/wasm32-wasi/libc.a";
 
 /// Debian's compiler, complete for our purpose.
 #[derive(Debug)]
@@ -41,18 +42,27 @@ impl fmt::Display for DebianRust {
 }
 
 impl DebianRust {
-    /// Checks that everything a build touches is there, under `root` (`/` but for tests).
+    /// Checks that everything a build touches is there.
     ///
     /// # Errors
     /// Names what is missing or too old.
-    pub(super) fn installed(root: &Path, active: &ActiveCompiler) -> Result<Self> {
-        for part in [RUSTC, CARGO, LIBRARY_SOURCE, &format!("{WASI_LIBC_DIR}/libc.a")] {
+    pub(super) fn installed(active: &ActiveCompiler) -> Result<Self> {
+        let ask_version = |rustc: &Path| shell::ask(Command::new(rustc).arg("-vV"));
+        Self::installed_under(Path::new("/"), ask_version, active)
+    }
+
+    fn installed_under(
+        root: &Path,
+        ask_version: impl Fn(&Path) -> Result<String>,
+        active: &ActiveCompiler,
+    ) -> Result<Self> {
+        for part in [RUSTC, CARGO, LIBRARY_SOURCE, LIBC] {
             let path = root.join(part);
             if !path.exists() {
                 bail!("{} is missing", path.display());
             }
         }
-        let version = shell::ask(Command::new(root.join(RUSTC)).arg("-vV"))?;
+        let version = ask_version(&root.join(RUSTC))?;
         let release = version_field(&version, "release").context("a compiler without release")?;
         let needed = env!("CARGO_PKG_RUST_VERSION");
         if !is_at_least(release, needed) {
@@ -82,7 +92,7 @@ impl DebianRust {
     }
 
     fn flags(&self) -> [String; 8] {
-        let libc_dir = self.root.join(WASI_LIBC_DIR);
+        let libc_dir = self.root.join(LIBC_DIR);
         [
             "-L".to_owned(),
             format!("native={}", libc_dir.display()),
@@ -134,33 +144,33 @@ fn is_at_least(version: &str, needed: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
-    fn write(path: PathBuf, text: &str) {
+    fn make(path: PathBuf) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(&path, "").unwrap();
     }
 
     /// A file system with the packages installed, and an active toolchain beside it.
-    fn machine(rustc_release: &str) -> (tempfile::TempDir, ActiveCompiler) {
+    fn machine() -> (tempfile::TempDir, ActiveCompiler) {
         let dir = tempfile::tempdir().unwrap();
-        let rustc =
-            format!("#!/bin/sh\necho 'rustc {rustc_release}'\necho 'release: {rustc_release}'\n");
-        write(dir.path().join(RUSTC), &rustc);
-        write(dir.path().join(CARGO), "");
-        write(dir.path().join(LIBRARY_SOURCE), "");
-        write(dir.path().join(WASI_LIBC_DIR).join("libc.a"), "");
+        for part in [RUSTC, CARGO, LIBRARY_SOURCE, LIBC] {
+            make(dir.path().join(part));
+        }
         let active = ActiveCompiler { sysroot: dir.path().join("rustup"), host: "here".to_owned() };
-        write(active.tools_dir().join("wasm-component-ld"), "");
-        write(active.tools_dir().join("gcc-ld/wasm-ld"), "");
+        make(active.tools_dir().join("wasm-component-ld"));
+        make(active.tools_dir().join("gcc-ld/wasm-ld"));
         (dir, active)
+    }
+
+    fn look(dir: &Path, release: &str, active: &ActiveCompiler) -> Result<DebianRust> {
+        let ask_version = |_: &Path| Ok(format!("rustc {release}\nrelease: {release}"));
+        DebianRust::installed_under(dir, ask_version, active)
     }
 
     #[test]
     fn a_complete_installation_is_used() {
-        let (dir, active) = machine("1.99.0");
-        let rust = DebianRust::installed(dir.path(), &active).unwrap();
+        let (dir, active) = machine();
+        let rust = look(dir.path(), "1.99.0", &active).unwrap();
         assert_eq!(rust.component_linker, active.tools_dir().join("wasm-component-ld"));
         let wasm_ld = active.tools_dir().join("gcc-ld/wasm-ld");
         assert_eq!(rust.flags()[7], format!("link-arg={}", wasm_ld.display()));
@@ -168,24 +178,24 @@ mod tests {
 
     #[test]
     fn each_missing_part_is_named() {
-        for part in [RUSTC, CARGO, LIBRARY_SOURCE, "usr/lib/wasm32-wasi/libc.a"] {
-            let (dir, active) = machine("1.99.0");
+        for part in [RUSTC, CARGO, LIBRARY_SOURCE, LIBC] {
+            let (dir, active) = machine();
             fs::remove_file(dir.path().join(part)).unwrap();
-            let error = DebianRust::installed(dir.path(), &active).unwrap_err().to_string();
+            let error = look(dir.path(), "1.99.0", &active).unwrap_err().to_string();
             assert!(error.ends_with(&format!("{part} is missing")), "{error}");
         }
     }
 
     #[test]
     fn the_distributions_old_compiler_is_refused() {
-        let (dir, active) = machine("1.63.0");
-        let error = DebianRust::installed(dir.path(), &active).unwrap_err().to_string();
+        let (dir, active) = machine();
+        let error = look(dir.path(), "1.63.0", &active).unwrap_err().to_string();
         assert!(error.contains("is version 1.63.0"), "{error}");
     }
 
     #[test]
     fn a_missing_component_linker_says_where_it_comes_from() {
-        let (_dir, active) = machine("1.99.0");
+        let (_dir, active) = machine();
         fs::remove_file(active.tools_dir().join("wasm-component-ld")).unwrap();
         let error = tool(&active, "wasm-component-ld", "no-such-linker").unwrap_err().to_string();
         assert!(error.contains("needs no-such-linker"), "{error}");

@@ -10,7 +10,7 @@
 //! for the network again. Where no way works, one message names both and what each said.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -110,7 +110,7 @@ pub(crate) fn find(choice: Choice) -> Result<Toolchain> {
     match choice {
         Choice::Rustup if active.has_target() => with_linker(&active),
         Choice::Rustup => add_with_rustup(&active),
-        Choice::Debian => match DebianRust::installed(Path::new("/"), &active) {
+        Choice::Debian => match DebianRust::installed(&active) {
             Ok(rust) => Ok(Toolchain::Debian(rust)),
             Err(_) => install_from_debian(&active),
         },
@@ -122,7 +122,7 @@ fn find_any(active: &ActiveCompiler) -> Result<Toolchain> {
     if active.has_target() {
         return with_linker(active);
     }
-    if let Ok(rust) = DebianRust::installed(Path::new("/"), active) {
+    if let Ok(rust) = DebianRust::installed(active) {
         return Ok(Toolchain::Debian(rust));
     }
     let rustup = match add_with_rustup(active) {
@@ -158,7 +158,7 @@ fn add_with_rustup(active: &ActiveCompiler) -> Result<Toolchain> {
 
 fn install_from_debian(active: &ActiveCompiler) -> Result<Toolchain> {
     debian::install(&debian_rust::PACKAGES, "a compiler for the functions")?;
-    DebianRust::installed(Path::new("/"), active).map(Toolchain::Debian)
+    DebianRust::installed(active).map(Toolchain::Debian)
 }
 
 /// The line of rustup's output that says what went wrong.

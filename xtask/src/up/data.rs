@@ -21,7 +21,7 @@ const LOGS: &str = "logs";
 pub(crate) struct DataDir {
     path: PathBuf,
     /// The lock ends with the file's last handle, so also when we are killed.
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -55,7 +55,7 @@ impl DataDir {
                 return Err(error).with_context(|| format!("locking {}", marker.display()));
             }
         }
-        let data = Self { path: path.into(), _lock: lock };
+        let data = Self { path: path.into(), lock };
         if fresh {
             for part in [CORE, EDGE, LOGS] {
                 data.delete(part)?;
@@ -91,6 +91,14 @@ impl DataDir {
     /// The log of the program of that name.
     pub(crate) fn log(&self, program: &str) -> PathBuf {
         self.path.join(LOGS).join(format!("{program}.log"))
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // Said aloud, because a program that is just being started holds a copy of the handle
+        // until it runs. Failing that, the lock ends with that copy.
+        let _ = self.lock.unlock();
     }
 }
 

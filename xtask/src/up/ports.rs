@@ -1,6 +1,6 @@
 //! The three neighbouring ports of one run, all on the loopback interface.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context, Result, bail};
@@ -22,13 +22,17 @@ impl Ports {
     /// # Errors
     /// Names the first port that is not.
     pub(crate) fn claim(first: u16) -> Result<Self> {
+        Self::claim_by(first, |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop))
+    }
+
+    fn claim_by(first: u16, bind: impl Fn(u16) -> io::Result<()>) -> Result<Self> {
         let next = |by: u16| first.checked_add(by).context("three ports must follow each other");
         let ports = Self { edge: first, core: next(1)?, admin: next(2)? };
         for (port, who) in
             [(ports.edge, "edge"), (ports.core, "core"), (ports.admin, "edge's admin")]
         {
-            match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-                Ok(_) => {}
+            match bind(port) {
+                Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::AddrInUse => bail!(
                     "port {port}, which the {who} needs, is taken: choose three free ones with \
                      `--port N`, which uses N, N+1 and N+2"
@@ -80,27 +84,28 @@ mod tests {
 
     #[test]
     fn each_taken_port_is_named_with_its_user_and_the_way_out() {
-        let (first, listeners) = three_free_ports();
-        drop(listeners);
-        assert_eq!(Ports::claim(first).unwrap().admin, first + 2);
-        for (offset, who) in [(0, "edge"), (1, "core"), (2, "edge's admin")] {
-            let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first + offset)).unwrap();
-            let error = Ports::claim(first).unwrap_err().to_string();
-            let expected = format!("port {}, which the {who} needs, is taken", first + offset);
+        for (taken, who) in [(3000, "edge"), (3001, "core"), (3002, "edge's admin")] {
+            let bind = |port| match port == taken {
+                true => Err(ErrorKind::AddrInUse.into()),
+                false => Ok(()),
+            };
+            let error = Ports::claim_by(3000, bind).unwrap_err().to_string();
+            let expected = format!("port {taken}, which the {who} needs, is taken");
             assert!(error.starts_with(&expected) && error.contains("--port"), "{error}");
-            drop(taken);
         }
+        let ports = Ports::claim_by(3000, |_| Ok(())).unwrap();
+        assert_eq!(ports, Ports { edge: 3000, core: 3001, admin: 3002 });
     }
 
-    fn three_free_ports() -> (u16, Vec<TcpListener>) {
-        loop {
-            let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            let port = first.local_addr().unwrap().port();
-            let rest = [1, 2]
-                .map(|by| TcpListener::bind((Ipv4Addr::LOCALHOST, port.checked_add(by)?)).ok());
-            if let [Some(second), Some(third)] = rest {
-                return (port, vec![first, second, third]);
-            }
-        }
+    #[test]
+    fn a_listener_takes_its_port() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let error = Ports::claim(listener.local_addr().unwrap().port()).unwrap_err();
+        assert!(error.to_string().contains("is taken"), "{error}");
+    }
+
+    #[test]
+    fn the_last_ports_have_no_neighbours() {
+        assert!(Ports::claim_by(u16::MAX, |_| Ok(())).is_err());
     }
 }
