@@ -1,2 +1,99 @@
-//! edge-node
-fn main() {}
+//! The command line of edge-node.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use edge_node::{Node, Options, VariableSource};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Runs a Spin application close to its users.
+///
+/// Logs are JSON lines on stderr; RUST_LOG sets their level (default: info).
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the application of a manifest until SIGTERM or SIGINT.
+    Up(Up),
+}
+
+#[derive(Debug, clap::Args)]
+struct Up {
+    /// The application's manifest.
+    #[arg(long, value_name = "FILE", default_value = "spin.toml")]
+    from: PathBuf,
+
+    /// Where clients are served; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000", env = "EDGE_LISTEN")]
+    listen: SocketAddr,
+
+    /// Where /metrics, /healthz and /readyz are served; keep it from the public.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3002", env = "EDGE_ADMIN")]
+    admin: SocketAddr,
+
+    /// Where compiled components are kept, so that the next start is quick. Only this user may be
+    /// able to write there.
+    #[arg(long, value_name = "DIR", default_value = ".edge-node/cache", env = "EDGE_CACHE_DIR")]
+    cache_dir: PathBuf,
+
+    /// The value of an application variable; wins over SPIN_VARIABLE_<NAME>. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    variable: Vec<(String, String)>,
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    Ok((pair.0.to_owned(), pair.1.to_owned()))
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Command::Up(up) = Arguments::parse().command;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match run(up).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // For the person who typed the command: one plain sentence, not a log line.
+            eprintln!("edge-node: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(up: Up) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let given: BTreeMap<String, String> = up.variable.into_iter().collect();
+    let node = Node::start(Options {
+        manifest: up.from,
+        listen: up.listen,
+        admin: up.admin,
+        cache_dir: up.cache_dir,
+        variables: VariableSource::from_process(given),
+    })
+    .await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: requests in progress may finish");
+    if !node.shutdown().await {
+        tracing::warn!("some requests did not finish in time and were cut off");
+    }
+    Ok(())
+}

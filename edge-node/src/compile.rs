@@ -1,0 +1,171 @@
+//! From component files to machine code, through a cache on disk.
+//!
+//! A cache entry is named by the SHA-256 of the component and the engine's compatibility hash, and
+//! begins with the SHA-256 of the machine code that follows. An entry that cannot be read, does not
+//! match or does not load is compiled anew and replaced. Entries are written to a temporary file and
+//! renamed, mode 0600 in a directory of mode 0700: whoever can write there can run code as the node.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::{limits, manifest};
+
+const CHECKSUM_BYTES: usize = 32;
+
+/// Why a component cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The source file is not there.
+    #[error(
+        "component {id:?}: {path} does not exist; build the functions first with `cargo xtask \
+         functions`"
+    )]
+    Missing {
+        /// The component.
+        id: String,
+        /// Its source.
+        path: PathBuf,
+    },
+    /// The source file cannot be read.
+    #[error("component {id:?}: {path} cannot be read: {error}")]
+    Unreadable {
+        /// The component.
+        id: String,
+        /// Its source.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The source file is no component, or one that this engine cannot run.
+    #[error("component {id:?}: {path} is no usable WebAssembly component: {reason}")]
+    Invalid {
+        /// The component.
+        id: String,
+        /// Its source.
+        path: PathBuf,
+        /// What the compiler said.
+        reason: String,
+    },
+}
+
+/// Loads every component, each distinct file once, all at the same time.
+///
+/// # Errors
+/// The first that failed, in the order of ids.
+pub(crate) fn load_all<'a>(
+    engine: &Engine,
+    cache_dir: &Path,
+    components: impl IntoIterator<Item = &'a manifest::Component>,
+) -> Result<BTreeMap<String, Component>, LoadError> {
+    let mut ids_by_source: BTreeMap<&Path, Vec<&str>> = BTreeMap::new();
+    for component in components {
+        ids_by_source.entry(&component.source).or_default().push(&component.id);
+    }
+    let loaded: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (ids_by_source.iter())
+            .map(|(path, ids)| scope.spawn(move || load(engine, cache_dir, ids[0], path)))
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("loading does not panic")).collect()
+    });
+    let mut by_id = BTreeMap::new();
+    for (ids, component) in ids_by_source.into_values().zip(loaded) {
+        let component = component?;
+        by_id.extend(ids.into_iter().map(|id| (id.to_owned(), component.clone())));
+    }
+    Ok(by_id)
+}
+
+fn load(engine: &Engine, cache_dir: &Path, id: &str, path: &Path) -> Result<Component, LoadError> {
+    let start = Instant::now();
+    let bytes = read_source(path).map_err(|error| {
+        let (id, path) = (id.to_owned(), path.to_owned());
+        match error.kind() {
+            io::ErrorKind::NotFound => LoadError::Missing { id, path },
+            _ => LoadError::Unreadable { id, path, error },
+        }
+    })?;
+    let entry = cache_dir.join(entry_name(engine, &bytes));
+    let (component, from_cache) = match read_entry(engine, &entry) {
+        Some(component) => (component, true),
+        None => (compile(engine, &bytes, id, path)?, false),
+    };
+    if !from_cache && let Err(error) = write_entry(&entry, &component) {
+        // The node runs without a cache; it only starts more slowly next time.
+        tracing::warn!(entry = %entry.display(), %error, "the compiled component cannot be cached");
+    }
+    let elapsed_ms = start.elapsed().as_millis();
+    tracing::info!(component = id, from_cache, elapsed_ms, bytes = bytes.len(), "component loaded");
+    Ok(component)
+}
+
+fn read_source(path: &Path) -> io::Result<Vec<u8>> {
+    if fs::metadata(path)?.len() > limits::MAX_COMPONENT_FILE_BYTES {
+        let limit = limits::MAX_COMPONENT_FILE_BYTES;
+        return Err(io::Error::other(format!("it has more than {limit} bytes")));
+    }
+    fs::read(path)
+}
+
+fn compile(engine: &Engine, bytes: &[u8], id: &str, path: &Path) -> Result<Component, LoadError> {
+    Component::new(engine, bytes).map_err(|error| LoadError::Invalid {
+        id: id.to_owned(),
+        path: path.to_owned(),
+        reason: format!("{error:#}"),
+    })
+}
+
+fn entry_name(engine: &Engine, bytes: &[u8]) -> String {
+    let mut compatibility = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut compatibility);
+    let source: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{source}-{:016x}.cwasm", compatibility.finish())
+}
+
+/// None for whatever is not a whole entry of this engine.
+fn read_entry(engine: &Engine, entry: &Path) -> Option<Component> {
+    let bytes = fs::read(entry).ok()?;
+    let (checksum, code) = bytes.split_at_checked(CHECKSUM_BYTES)?;
+    if Sha256::digest(code).as_slice() != checksum {
+        tracing::warn!(entry = %entry.display(), "the cached component is damaged; compiling anew");
+        return None;
+    }
+    deserialize(engine, code)
+}
+
+#[expect(
+    unsafe_code,
+    reason = "machine code is trusted: this node wrote it, only its owner can write there, and its \
+              checksum was just verified; wasmtime itself refuses another version's"
+)]
+fn deserialize(engine: &Engine, code: &[u8]) -> Option<Component> {
+    // SAFETY: see the reason above; `code` is what `Component::serialize` returned.
+    unsafe { Component::deserialize(engine, code) }.ok()
+}
+
+fn write_entry(entry: &Path, component: &Component) -> wasmtime::Result<()> {
+    let code = component.serialize()?;
+    let dir = entry.parent().unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    // The process id keeps two nodes that share a cache from writing one temporary file.
+    let temporary = entry.with_extension(format!("{}.tmp", std::process::id()));
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let written = file
+        .write_all(Sha256::digest(&code).as_slice())
+        .and_then(|()| file.write_all(&code))
+        .and_then(|()| fs::rename(&temporary, entry));
+    if written.is_err() {
+        // Best effort: the name is reused by the next try anyway.
+        let _ = fs::remove_file(&temporary);
+    }
+    Ok(written?)
+}

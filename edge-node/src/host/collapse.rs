@@ -1,0 +1,397 @@
+//! Single flight: identical outbound GETs in progress share one upstream fetch.
+//!
+//! A guest's caches cannot stop a burst by themselves: many instances miss at once. Here the first
+//! request flies, the others wait for its landing. A finished answer that is public and has a
+//! max-age then lingers for at most [`limits::COLLAPSE_LINGER_MS`], for those who had missed the
+//! guest's caches and come a moment late. It is no cache: nothing is kept longer.
+//!
+//! Only requests without credentials are collapsed, and only those equal in URL and in every header
+//! but the ones that name the request itself. Start at [`Collapser::fetch`].
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use http::header::{
+    AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, PRAGMA, RANGE, SET_COOKIE,
+    TRANSFER_ENCODING, USER_AGENT, VARY,
+};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, BodyStream, StreamBody};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use super::upstream::{Failure, Patience, Upstream, collect};
+use crate::body::full;
+use crate::limits;
+use crate::metrics::{CollapseLabel, Metrics};
+use crate::trace::TRACEPARENT;
+
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// They name the request or its sender, not what is wanted.
+const NOT_IN_KEY: [HeaderName; 4] = [TRACEPARENT, TRACESTATE, X_REQUEST_ID, USER_AGENT];
+/// With one of these a request is its sender's own, or wants a fresh or partial answer.
+const NOT_SHARED: [HeaderName; 6] =
+    [AUTHORIZATION, COOKIE, RANGE, TRANSFER_ENCODING, CACHE_CONTROL, PRAGMA];
+
+/// Everything that must be equal.
+type Key = Arc<str>;
+
+/// An answer as it is handed to several.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn response(&self) -> Response<WasiBody> {
+        let mut response = Response::new(full(self.body.clone()));
+        *response.status_mut() = self.status;
+        response.headers_mut().clone_from(&self.headers);
+        response
+    }
+}
+
+/// How a flight ended.
+#[derive(Clone)]
+enum Landing {
+    Shared(Arc<Answer>),
+    Failed(Failure),
+    /// The answer is too long or too private to share: each asks for itself.
+    Alone,
+}
+
+/// The flights in progress and the answers that linger.
+pub(crate) struct Collapser {
+    state: Mutex<State>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct State {
+    flights: HashMap<Key, watch::Receiver<Option<Landing>>>,
+    lingering: HashMap<Key, (Arc<Answer>, Instant)>,
+    /// The keys of `lingering` in the order of their insertion.
+    order: VecDeque<Key>,
+    lingering_bytes: u64,
+}
+
+/// The duty to land a flight.
+///
+/// Invariant: while a key is in `flights` exactly one obligation for it lives, and its drop takes
+/// the key out and closes the channel. A leader that is cancelled, or whose instance dies, thus
+/// frees its waiters: they see the closed channel and one of them leads anew.
+struct Obligation<'a> {
+    collapser: &'a Collapser,
+    key: Key,
+    landing: watch::Sender<Option<Landing>>,
+}
+
+impl Drop for Obligation<'_> {
+    fn drop(&mut self) {
+        self.collapser.lock().flights.remove(&self.key);
+    }
+}
+
+enum Role<'a> {
+    Leads(Obligation<'a>),
+    Waits(watch::Receiver<Option<Landing>>),
+    Served(Arc<Answer>),
+    /// There are too many flights to join another.
+    Alone,
+}
+
+impl Collapser {
+    /// Without flights.
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { state: Mutex::default(), metrics }
+    }
+
+    /// Sends `request`, or shares what another just like it brings.
+    ///
+    /// # Errors
+    /// What failed; of a shared flight, the same for all who waited.
+    pub(crate) async fn fetch(
+        &self,
+        upstream: &Upstream,
+        request: Request<WasiBody>,
+        patience: Patience,
+    ) -> Result<Response<WasiBody>, Failure> {
+        let Some(key) = key_of(&request) else { return upstream.send(request, patience).await };
+        let deadline = Instant::now() + patience.first_byte;
+        loop {
+            let mut flight = match self.join(&key) {
+                Role::Leads(obligation) => {
+                    return obligation.fly(upstream, request, patience).await;
+                }
+                Role::Alone => return upstream.send(request, patience).await,
+                Role::Served(answer) => {
+                    self.count("linger");
+                    return Ok(answer.response());
+                }
+                Role::Waits(flight) => flight,
+            };
+            let landed = timeout_at(deadline, flight.wait_for(Option::is_some)).await;
+            // Cloned out at once: what `wait_for` returns holds a lock.
+            let Ok(landed) = landed.map(|landing| landing.map(|l| l.clone())) else {
+                return Err(Failure::FirstByteTimeout);
+            };
+            let Ok(landing) = landed else {
+                // The leader is gone without landing: join anew, perhaps as the leader.
+                continue;
+            };
+            match landing {
+                Some(Landing::Shared(answer)) => {
+                    self.count("flight");
+                    return Ok(answer.response());
+                }
+                Some(Landing::Failed(failure)) => {
+                    self.count("flight");
+                    return Err(failure);
+                }
+                Some(Landing::Alone) | None => return upstream.send(request, patience).await,
+            }
+        }
+    }
+
+    fn count(&self, kind: &'static str) {
+        self.metrics.collapsed.get_or_create(&CollapseLabel { kind }).inc();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn join(&self, key: &Key) -> Role<'_> {
+        let mut state = self.lock();
+        if let Some((answer, until)) = state.lingering.get(key)
+            && *until > Instant::now()
+        {
+            return Role::Served(Arc::clone(answer));
+        }
+        if let Some(flight) = state.flights.get(key) {
+            return Role::Waits(flight.clone());
+        }
+        if state.flights.len() >= limits::MAX_FLIGHTS {
+            return Role::Alone;
+        }
+        let (landing, flight) = watch::channel(None);
+        state.flights.insert(Arc::clone(key), flight);
+        Role::Leads(Obligation { collapser: self, key: Arc::clone(key), landing })
+    }
+}
+
+impl Obligation<'_> {
+    async fn fly(
+        self,
+        upstream: &Upstream,
+        request: Request<WasiBody>,
+        patience: Patience,
+    ) -> Result<Response<WasiBody>, Failure> {
+        let response = match upstream.send(request, patience).await {
+            Ok(response) => response,
+            Err(failure) => {
+                self.land(Landing::Failed(failure.clone()), None);
+                return Err(failure);
+            }
+        };
+        if !is_shareable(&response) {
+            self.land(Landing::Alone, None);
+            return Ok(response);
+        }
+        let (head, body) = response.into_parts();
+        match collect(body, limits::MAX_COLLAPSED_BODY_BYTES).await {
+            Ok(Ok(body)) => {
+                let linger = linger(head.status, &head.headers);
+                let answer = Answer { status: head.status, headers: head.headers, body };
+                let answer = Arc::new(answer);
+                self.land(Landing::Shared(Arc::clone(&answer)), linger);
+                Ok(answer.response())
+            }
+            Ok(Err((start, rest))) => {
+                self.land(Landing::Alone, None);
+                Ok(Response::from_parts(head, joined(start, rest)))
+            }
+            Err(error) => {
+                let failure = body_failure(&error);
+                self.land(Landing::Failed(failure.clone()), None);
+                Err(failure)
+            }
+        }
+    }
+
+    /// The answer lingers before the flight ends, so that nobody in between starts another.
+    fn land(self, landing: Landing, linger: Option<Duration>) {
+        if let (Landing::Shared(answer), Some(linger)) = (&landing, linger) {
+            self.collapser.lock().keep(&self.key, answer, Instant::now() + linger);
+        }
+        self.landing.send_replace(Some(landing));
+    }
+}
+
+impl State {
+    fn keep(&mut self, key: &Key, answer: &Arc<Answer>, until: Instant) {
+        let now = Instant::now();
+        let size = |answer: &Answer| answer.body.len() as u64;
+        // Oldest first: those that are over, and then as many as there must be room for.
+        while let Some(oldest) = self.order.front() {
+            let is_over = self.lingering.get(oldest).is_none_or(|(_, until)| *until <= now);
+            let has_room = self.lingering_bytes + size(answer) <= limits::MAX_LINGER_BYTES;
+            if !is_over && has_room {
+                break;
+            }
+            if let Some((removed, _)) = self.lingering.remove(oldest) {
+                self.lingering_bytes -= size(&removed);
+            }
+            self.order.pop_front();
+        }
+        self.lingering_bytes += size(answer);
+        let replaced = self.lingering.insert(Arc::clone(key), (Arc::clone(answer), until));
+        match replaced {
+            Some(old) => self.lingering_bytes -= size(&old.0),
+            None => self.order.push_back(Arc::clone(key)),
+        }
+    }
+}
+
+/// None for a request that is not collapsed.
+fn key_of(request: &Request<WasiBody>) -> Option<Key> {
+    let headers = request.headers();
+    let has_body = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    let is_private = NOT_SHARED.iter().any(|name| headers.contains_key(name));
+    if request.method() != Method::GET || has_body || is_private {
+        return None;
+    }
+    let mut lines: Vec<(&str, &[u8])> = headers
+        .iter()
+        .filter(|(name, _)| !NOT_IN_KEY.contains(name))
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    lines.sort_unstable();
+    let mut key = request.uri().to_string();
+    for (name, value) in lines {
+        // Header values have no newline: two different lists never give one key.
+        key.push('\n');
+        key.push_str(name);
+        key.push(':');
+        key.push_str(std::str::from_utf8(value).ok()?);
+    }
+    Some(key.into())
+}
+
+/// The directives, in lower case.
+fn cache_control(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(|d| d.trim().to_ascii_lowercase()).collect()
+}
+
+/// Whether those who wait for the same may have this very answer.
+fn is_shareable(response: &Response<WasiBody>) -> bool {
+    let directives = cache_control(response.headers());
+    let is_private = directives.iter().any(|d| d.starts_with("private") || d == "no-store");
+    !is_private && !response.headers().contains_key(SET_COOKIE)
+}
+
+/// How long a shared answer may linger: while it is surely fresh, and never long.
+fn linger(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    let directives = cache_control(headers);
+    let has = |name: &str| directives.iter().any(|directive| directive == name);
+    let seconds = |name: &str| -> Option<u64> {
+        directives.iter().find_map(|directive| directive.strip_prefix(name)?.parse().ok())
+    };
+    if status.is_server_error() || !has("public") || has("no-cache") || headers.contains_key(VARY) {
+        return None;
+    }
+    let max_age = seconds("s-maxage=").or_else(|| seconds("max-age="))?;
+    let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.parse().ok()).unwrap_or(0);
+    let fresh_ms = max_age.saturating_sub(age).saturating_mul(1_000);
+    let linger_ms = fresh_ms.min(limits::COLLAPSE_LINGER_MS);
+    (linger_ms > 0).then(|| Duration::from_millis(linger_ms))
+}
+
+fn joined(start: Bytes, rest: WasiBody) -> WasiBody {
+    let start = stream::once(async { Ok(Frame::data(start)) });
+    StreamBody::new(start.chain(BodyStream::new(rest))).boxed_unsync()
+}
+
+fn body_failure(error: &Error) -> Failure {
+    if matches!(error, Error::HttpResponseBodySize(_)) {
+        Failure::BodyTooLong
+    } else if matches!(error, Error::ConnectionReadTimeout) {
+        Failure::BodyTimeout
+    } else {
+        Failure::Terminated
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{HeaderMap, HeaderName, Request, StatusCode};
+
+    use super::{key_of, linger};
+    use crate::body::full;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let line = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), value.parse().unwrap())
+        };
+        lines.iter().map(line).collect()
+    }
+
+    #[test]
+    fn only_fresh_public_answers_linger() {
+        let half = Some(Duration::from_millis(500));
+        for (status, lines, expected) in [
+            (200, vec![("cache-control", "public, max-age=60")], half),
+            (404, vec![("cache-control", "public, max-age=5")], half),
+            (200, vec![("cache-control", "Public,Max-Age=1")], half),
+            (200, vec![("cache-control", "public, max-age=0")], None),
+            (200, vec![("cache-control", "public, s-maxage=0, max-age=60")], None),
+            (200, vec![("cache-control", "public, max-age=60"), ("age", "60")], None),
+            (200, vec![("cache-control", "public, max-age=60, no-cache")], None),
+            (200, vec![("cache-control", "public, max-age=60"), ("vary", "accept")], None),
+            (200, vec![("cache-control", "max-age=60")], None),
+            (200, vec![], None),
+            (503, vec![("cache-control", "public, max-age=60")], None),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(linger(status, &headers(&lines)), expected, "{status} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn requests_collapse_by_url_and_headers_and_never_with_credentials() {
+        let key = |url: &str, lines: &[(&'static str, &'static str)]| {
+            let mut request = Request::get(url).body(full("")).unwrap();
+            *request.headers_mut() = headers(lines);
+            key_of(&request)
+        };
+        let plain = key("http://core/a", &[]);
+        assert!(plain.is_some());
+        let traced = key("http://core/a", &[("traceparent", "x"), ("x-request-id", "y")]);
+        assert_eq!(plain, traced);
+        for other in [
+            key("http://core/b", &[]),
+            key("http://core/a", &[("accept-language", "zh")]),
+            key("http://core/a", &[("if-none-match", "\"1\"")]),
+            key("http://core/a", &[("x-user", "7")]),
+        ] {
+            assert!(other.is_some());
+            assert_ne!(plain, other);
+        }
+        for name in ["authorization", "cookie", "range", "cache-control"] {
+            assert_eq!(key("http://core/a", &[(name, "x")]), None, "{name}");
+        }
+        let mut post = Request::post("http://core/a").body(full("")).unwrap();
+        *post.headers_mut() = HeaderMap::new();
+        assert_eq!(key_of(&post), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! wasi:http's client: where a guest's requests go, after the allow-list has let them.
+//!
+//! Three ways out: another component of this application (`http://<id>.spin.internal`, private ones
+//! too) and this application's own routes (`http://self.alt`), both answered in process without a
+//! network; everything else goes upstream, collapsed with what is already on its way.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use http::header::HOST;
+use http::{Request, Response};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::collapse::Collapser;
+use super::upstream::{Patience, Upstream};
+use crate::instances::{Active, Shared};
+use crate::limits;
+use crate::manifest::{chained_component, is_to_self};
+use crate::metrics::{Metrics, OutboundLabels};
+use crate::site::Site;
+use crate::trace::TRACEPARENT;
+
+type IoResult = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Sent = Result<(Response<WasiBody>, IoResult), Error>;
+
+/// The ways out, shared by all components.
+pub(crate) struct Network {
+    upstream: Upstream,
+    collapser: Collapser,
+    /// The application itself, once it is put together.
+    site: OnceLock<Weak<Site>>,
+}
+
+impl Network {
+    /// Without connections, and without the application for now.
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        let collapser = Collapser::new(metrics);
+        Self { upstream: Upstream::new(), collapser, site: OnceLock::new() }
+    }
+
+    /// Opens the way to the application's own components. Later calls change nothing.
+    pub(crate) fn connect(&self, site: &Arc<Site>) {
+        self.site.get_or_init(|| Arc::downgrade(site));
+    }
+
+    async fn send(
+        &self,
+        shared: &Shared,
+        mut request: Request<WasiBody>,
+        patience: Patience,
+    ) -> Result<Response<WasiBody>, (Error, &'static str)> {
+        if !shared.component.allowed_hosts.allows(request.uri()) {
+            let component = &shared.component.id;
+            let host = request.uri().authority().map(ToString::to_string);
+            tracing::warn!(component, host, "the host is not in allowed_outbound_hosts");
+            return Err((Error::HttpRequestDenied, "denied"));
+        }
+        let authority = request.uri().authority();
+        let chained = authority.and_then(chained_component).map(str::to_owned);
+        if chained.is_some() || is_to_self(request.uri()) {
+            let site = self.site.get().and_then(Weak::upgrade);
+            let site = site.ok_or((Error::DestinationUnavailable, "unavailable"))?;
+            return match chained {
+                Some(id) => {
+                    let answer = site.answer_chained(&id, request).await;
+                    answer.ok_or((Error::DestinationNotFound, "name-not-found"))
+                }
+                None => Ok(site.answer_self(request).await),
+            };
+        }
+        request.headers_mut().remove(HOST);
+        let answer = self.collapser.fetch(&self.upstream, request, patience).await;
+        answer.map_err(|failure| {
+            let outcome = failure.outcome();
+            (failure.into(), outcome)
+        })
+    }
+}
+
+/// The hooks of one instance.
+pub(crate) struct Outbound {
+    shared: Arc<Shared>,
+    active: Active,
+}
+
+impl Outbound {
+    pub(crate) fn new(shared: Arc<Shared>, active: Active) -> Self {
+        Self { shared, active }
+    }
+
+    /// What the component's hint allows, or less if the guest asks for less.
+    fn patience(&self, options: Option<RequestOptions>) -> Patience {
+        let longest = Duration::from_millis(self.shared.component.hints.upstream_timeout_ms);
+        let options = options.unwrap_or_default();
+        Patience {
+            first_byte: options.first_byte_timeout.unwrap_or(longest).min(longest),
+            between_bytes: options
+                .between_bytes_timeout
+                .unwrap_or(limits::UPSTREAM_BODY_IDLE)
+                .min(limits::UPSTREAM_BODY_IDLE),
+        }
+    }
+}
+
+impl WasiHttpHooks for Outbound {
+    fn send_request(
+        &mut self,
+        mut request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _response_processed: IoResult,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        // The guest's own header wins: it knows which of its requests this one is for.
+        if !request.headers().contains_key(TRACEPARENT)
+            && let Some(traceparent) = self.active.only()
+        {
+            request.headers_mut().insert(TRACEPARENT, traceparent);
+        }
+        let patience = self.patience(options);
+        let shared = Arc::clone(&self.shared);
+        Box::new(async move {
+            let answer = shared.network.send(&shared, request, patience).await;
+            let component = shared.component.id.clone();
+            let outcome = answer.as_ref().map_or_else(|(_, outcome)| *outcome, |_| "ok");
+            let labels = OutboundLabels { component, outcome };
+            shared.metrics.outbound.get_or_create(&labels).inc();
+            let response = answer.map_err(|(error, _)| error)?;
+            Ok((response, Box::new(async { Ok(()) }) as IoResult))
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! What `ProxyHandler` asks of its host: how to start an instance, what it may take on, and when
+//! its time is over.
+//!
+//! A request's deadline is held three times over: by the caller (who answers 504 and goes on), by
+//! the future of `on_request_start` (which makes the instance take no more requests), and by
+//! [`Lifetime`], polled outside the guest's event loop, which drops an instance that is stuck.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep_until};
+use wasmtime::component::GuestTaskId;
+use wasmtime::{Store, StoreContextMut};
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+};
+
+use super::meter::{self, CpuExceeded, MemoryExceeded};
+use super::{Guest, Shared};
+use crate::limits;
+use crate::metrics::{ComponentLabel, TrapLabels};
+
+/// A request on its way to an instance.
+pub(crate) struct Task {
+    /// Its place among the requests in progress.
+    pub(super) place: Arc<OwnedSemaphorePermit>,
+    /// Its turn to be taken up; given back as soon as an instance has.
+    pub(super) dispatch: OwnedSemaphorePermit,
+    /// When it is given up.
+    pub(super) deadline: Instant,
+    /// Its trace.
+    pub(super) traceparent: HeaderValue,
+}
+
+/// Starts instances of one component.
+pub(super) struct Spawner {
+    shared: Arc<Shared>,
+    component: ProxyPre<Guest>,
+}
+
+impl Spawner {
+    pub(super) fn new(shared: Arc<Shared>, component: ProxyPre<Guest>) -> Self {
+        Self { shared, component }
+    }
+}
+
+impl HandlerState for Spawner {
+    type StoreData = Guest;
+    type WorkerExpiration = Lifetime;
+    type WorkerState = Supervisor;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<Guest, Lifetime, Supervisor>> {
+        let mut store = Store::new(&self.shared.engine, Guest::new(&self.shared));
+        meter::attach(&mut store);
+        let deadline = Duration::from_millis(self.shared.component.hints.deadline_ms);
+        let started = self.component.instantiate_async(&mut store);
+        let proxy = tokio::time::timeout(deadline, started)
+            .await
+            .map_err(|_| wasmtime::format_err!("the instance did not start in time"))??;
+        let supervisor = Supervisor::new(Arc::clone(&self.shared));
+        Ok(Instance {
+            store,
+            proxy,
+            view: Guest::http,
+            expiration: Lifetime::new(deadline, Arc::clone(&supervisor.was_stuck)),
+            state: supervisor,
+        })
+    }
+}
+
+/// When an instance's time is over.
+pub(super) struct Lifetime {
+    request_limit: Duration,
+    was_stuck: Arc<AtomicBool>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Lifetime {
+    fn new(deadline: Duration, was_stuck: Arc<AtomicBool>) -> Self {
+        let request_limit = deadline + limits::DEADLINE_GRACE;
+        let timer = Box::pin(sleep_until(Instant::now() + limits::INSTANCE_IDLE));
+        Self { request_limit, was_stuck, timer }
+    }
+}
+
+impl WorkerExpiration for Lifetime {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        status: WorkerStatus,
+        start: std::time::Instant,
+    ) -> Poll<()> {
+        let limit = match status {
+            WorkerStatus::Idle => limits::INSTANCE_IDLE,
+            WorkerStatus::Requests => self.request_limit,
+            WorkerStatus::PostReturn => limits::POST_RETURN,
+        };
+        let due = Instant::from_std(start + limit);
+        if self.timer.deadline() != due {
+            self.timer.as_mut().reset(due);
+        }
+        ready!(self.timer.as_mut().poll(cx));
+        self.was_stuck.store(status != WorkerStatus::Idle, Ordering::Relaxed);
+        Poll::Ready(())
+    }
+}
+
+/// What one instance may take on; also its obituary.
+pub(super) struct Supervisor {
+    shared: Arc<Shared>,
+    was_stuck: Arc<AtomicBool>,
+}
+
+impl Supervisor {
+    fn new(shared: Arc<Shared>) -> Self {
+        let label = ComponentLabel { component: shared.component.id.clone() };
+        shared.metrics.instances_started.get_or_create(&label).inc();
+        shared.metrics.instances_live.get_or_create(&label).inc();
+        Self { shared, was_stuck: Arc::new(AtomicBool::new(false)) }
+    }
+
+    fn kind_of(&self, error: &wasmtime::Error) -> &'static str {
+        if error.downcast_ref::<CpuExceeded>().is_some() {
+            "cpu"
+        } else if error.downcast_ref::<MemoryExceeded>().is_some() {
+            "memory"
+        } else if self.was_stuck.load(Ordering::Relaxed) {
+            "deadline"
+        } else {
+            "trap"
+        }
+    }
+}
+
+impl WorkerState for Supervisor {
+    type StoreData = Guest;
+    type RequestData = Task;
+
+    fn should_accept_request(&self, concurrent_count: usize, total_count: usize) -> ShouldAccept {
+        if total_count >= limits::MAX_REQUESTS_PER_INSTANCE {
+            ShouldAccept::Never
+        } else if concurrent_count >= self.shared.component.hints.instance_concurrency {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        mut store: StoreContextMut<'_, Guest>,
+        task: Task,
+        _: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        let guest = store.data_mut();
+        guest.meter.refill();
+        let active = guest.active.enter(task.traceparent);
+        drop(task.dispatch);
+        let place = task.place;
+        Box::pin(async move {
+            sleep_until(task.deadline).await;
+            drop((active, place));
+        })
+    }
+
+    fn drop(&self, store: Store<Guest>, result: Result<(), wasmtime::Error>) {
+        let component = &self.shared.component.id;
+        let label = ComponentLabel { component: component.clone() };
+        let metrics = &self.shared.metrics;
+        metrics.instances_live.get_or_create(&label).dec();
+        let memory_bytes = store.data().meter.memory_bytes();
+        let high_water = metrics.memory_high_water_bytes.get_or_create_owned(&label);
+        let bytes = i64::try_from(memory_bytes).unwrap_or(i64::MAX);
+        high_water.set(high_water.get().max(bytes));
+        let Err(error) = result else { return };
+        let kind = self.kind_of(&error);
+        let labels = TrapLabels { component: component.clone(), kind };
+        metrics.traps.get_or_create(&labels).inc();
+        let requests = store.data().active.all();
+        tracing::warn!(
+            component,
+            kind,
+            memory_bytes,
+            requests = requests.join(","),
+            error = format!("{error:#}"),
+            "instance ended"
+        );
+    }
+}

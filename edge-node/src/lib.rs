@@ -1,0 +1,37 @@
+//! edge-node: runs a Spin application close to its users.
+//!
+//! It reads the same `spin.toml` as Spin, compiles the WebAssembly components that it names, and
+//! answers HTTP with them. What it adds is what a node at the edge needs: budgets that a hostile
+//! guest cannot break, one upstream fetch for many askers, limits on everything, and a log line and
+//! a metric for whatever happens.
+//!
+//! Where to start: [`Node::start`] puts the parts together. A request then goes `server` (limits,
+//! clean headers) → `site` (route) → `instances` (a guest) → `host` (what the guest asks for).
+//!
+//! Invariants, each held by tests:
+//! 1. a guest that loops, traps or eats memory harms only its own requests;
+//! 2. a component reaches only the hosts and stores that the manifest grants it;
+//! 3. nothing from a client is trusted: sizes are bounded, `spin-*` headers are the node's own;
+//! 4. identical reads in progress reach the upstream once;
+//! 5. every limit has a name, in [`limits`].
+
+pub mod limits;
+
+mod admin;
+mod body;
+mod compile;
+mod engine;
+mod host;
+mod instances;
+mod manifest;
+mod metrics;
+mod node;
+mod problem;
+mod router;
+mod server;
+mod site;
+mod trace;
+
+pub use self::compile::LoadError;
+pub use self::manifest::{ManifestError, VariableSource};
+pub use self::node::{Node, Options, StartError};

@@ -1,0 +1,144 @@
+//! Every limit of the node, in one place. Units come last in each name.
+//!
+//! What a component may change for itself stands in its `tool.tiffin` hints; the `DEFAULT_` values
+//! here apply when it says nothing, the `MAX_` values bound what it may ask for.
+
+use std::time::Duration;
+
+// --- one component -------------------------------------------------------------------------------
+
+/// Linear memory of one instance, in MiB.
+pub const DEFAULT_MEMORY_MB: u64 = 64;
+/// The most an instance may ask for; also what the pooling allocator sets aside per slot.
+pub const MAX_MEMORY_MB: u64 = 256;
+/// Processor time an instance may burn since it last took a request.
+pub const DEFAULT_CPU_BUDGET_MS: u64 = 500;
+/// The most a component may ask for.
+pub const MAX_CPU_BUDGET_MS: u64 = 10_000;
+/// Wall time from a request's arrival to the guest's response head.
+pub const DEFAULT_DEADLINE_MS: u64 = 10_000;
+/// The most a component may ask for.
+pub const MAX_DEADLINE_MS: u64 = 60_000;
+/// Wall time from an outbound request to the first byte of its answer.
+pub const DEFAULT_UPSTREAM_TIMEOUT_MS: u64 = 5_000;
+/// The most a component may ask for.
+pub const MAX_UPSTREAM_TIMEOUT_MS: u64 = 60_000;
+/// Requests that one instance handles at a time.
+pub const DEFAULT_INSTANCE_CONCURRENCY: usize = 16;
+/// The most a component may ask for.
+pub const MAX_INSTANCE_CONCURRENCY: usize = 128;
+/// Requests after which an instance is replaced: bounds what a guest can leak.
+pub const MAX_REQUESTS_PER_INSTANCE: usize = 10_000;
+/// An instance without work is dropped after this long.
+pub const INSTANCE_IDLE: Duration = Duration::from_secs(30);
+/// How long an instance may go on after its last response, for refreshes in the background.
+pub const POST_RETURN: Duration = Duration::from_secs(10);
+/// How much later than the deadline an instance is torn down that did not notice it.
+pub const DEADLINE_GRACE: Duration = Duration::from_millis(250);
+/// Headers of one message as a guest sees them, with their bookkeeping.
+pub const MAX_FIELDS_BYTES: usize = 128 << 10;
+/// Requests of one component in progress at a time.
+pub const MAX_COMPONENT_REQUESTS: usize = 256;
+/// Requests of one component that wait for one of those places.
+pub const MAX_COMPONENT_QUEUE: usize = 1_024;
+/// How long a request waits for a place before it is told to come back.
+pub const QUEUE_WAIT: Duration = Duration::from_millis(500);
+/// What such a request is told in `Retry-After`.
+pub const RETRY_AFTER_SECONDS: u64 = 1;
+/// Requests of one component handed to the instances and not yet taken up by one. A burst then
+/// starts a few instances instead of one per request.
+pub const DISPATCH_WIDTH: usize = 4;
+
+// --- all instances -------------------------------------------------------------------------------
+
+/// Instances alive at a time, over all components. Their memory is reserved address space only.
+pub const MAX_INSTANCES: u32 = 512;
+/// Core instances, memories and tables of one component after linking.
+pub const MAX_CORE_INSTANCES_PER_COMPONENT: u32 = 32;
+/// Tables of one component.
+pub const MAX_TABLES_PER_COMPONENT: u32 = 16;
+/// Elements of one table.
+pub const MAX_TABLE_ELEMENTS: usize = 20_000;
+/// The host's own record of one core or component instance.
+pub const MAX_INSTANCE_RECORD_BYTES: usize = 1 << 20;
+/// Slots kept warm after use: the pool's resident memory when idle.
+pub const MAX_WARM_SLOTS: u32 = 16;
+/// Memory of a warm slot that is cleared in place instead of being given back.
+pub const KEEP_RESIDENT_BYTES: usize = 256 << 10;
+/// The native stack of one call into a guest.
+pub const GUEST_STACK_BYTES: usize = 512 << 10;
+/// Calls into guests at a time, each on a stack of its own.
+pub const MAX_GUEST_STACKS: u32 = 4_096;
+/// How often a running guest is interrupted to let others run and to have its budget checked.
+pub const EPOCH_TICK: Duration = Duration::from_millis(10);
+/// The greatest component file that is read.
+pub const MAX_COMPONENT_FILE_BYTES: u64 = 64 << 20;
+/// One line of a guest's output in the log; the rest of the line is cut.
+pub const MAX_GUEST_LINE_BYTES: usize = 4_096;
+/// Lines of output that one instance may log each second.
+pub const MAX_GUEST_LINES_PER_SECOND: u32 = 200;
+
+// --- the client's side ---------------------------------------------------------------------------
+
+/// Open client connections.
+pub const MAX_CONNECTIONS: usize = 10_000;
+/// How long the node waits after a connection could not be accepted.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Headers of one request.
+pub const MAX_HEADERS: usize = 100;
+/// Bytes of one request's head: request line and headers.
+pub const MAX_HEAD_BYTES: usize = 64 << 10;
+/// Bytes of a request target.
+pub const MAX_TARGET_BYTES: usize = 8 << 10;
+/// How long a client may take to send a request's head; also how long an idle connection is kept.
+pub const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of one request body.
+pub const MAX_REQUEST_BODY_BYTES: u64 = 1 << 20;
+/// How long the next piece of a request body may take.
+pub const REQUEST_BODY_IDLE: Duration = Duration::from_secs(10);
+/// How long a client of the admin listener may take to send a request.
+pub const ADMIN_READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// What is read and thrown away of a body that is refused, so that the client sees the answer.
+pub const MAX_DRAIN_BYTES: u64 = 16 << 20;
+/// How long that may take.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long requests in progress may take to finish after a signal to stop.
+pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
+
+// --- the upstream's side -------------------------------------------------------------------------
+
+/// How long a connection to an upstream may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the next piece of an upstream's body may take.
+pub const UPSTREAM_BODY_IDLE: Duration = Duration::from_secs(5);
+/// Bytes of one upstream body.
+pub const MAX_UPSTREAM_BODY_BYTES: u64 = 8 << 20;
+/// Idle connections kept per upstream.
+pub const MAX_IDLE_PER_UPSTREAM: usize = 64;
+/// How long an idle connection to an upstream is kept.
+pub const UPSTREAM_IDLE: Duration = Duration::from_secs(60);
+/// Outbound requests in progress, over all components.
+pub const MAX_OUTBOUND_REQUESTS: usize = 1_024;
+/// The greatest answer that is shared by collapsed requests; a greater one is fetched by each.
+pub const MAX_COLLAPSED_BODY_BYTES: u64 = 1 << 20;
+/// How long a finished public answer serves requests that had missed the guest's own caches.
+pub const COLLAPSE_LINGER_MS: u64 = 500;
+/// Bytes of finished answers kept for that time.
+pub const MAX_LINGER_BYTES: u64 = 16 << 20;
+/// Flights in progress at a time; beyond, requests are not collapsed.
+pub const MAX_FLIGHTS: usize = 4_096;
+
+// --- the key-value store -------------------------------------------------------------------------
+
+/// Bytes of one key.
+pub const MAX_KEY_BYTES: usize = 255;
+/// Bytes of one value, as in Spin.
+pub const MAX_VALUE_BYTES: usize = 1 << 20;
+/// Bytes of one store, keys and values and their bookkeeping; the least recently used go first.
+pub const MAX_STORE_BYTES: u64 = 64 << 20;
+/// What one entry costs beside its key and value.
+pub const STORE_ENTRY_OVERHEAD_BYTES: usize = 96;
+/// Stores that one instance may hold open.
+pub const MAX_OPEN_STORES: usize = 256;
+/// Bytes of keys that one listing returns.
+pub const MAX_LISTED_BYTES: usize = 4 << 20;

@@ -1,0 +1,163 @@
+//! What the node counts, for `/metrics` on the admin listener.
+//!
+//! Labels come from the manifest or from closed sets, never from a client: the number of series is
+//! bounded by the application.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Upper bounds of the latency histogram: from a hit in instance memory to the longest deadline.
+const LATENCY_BOUNDS_SECONDS: [f64; 13] =
+    [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0];
+
+/// One answered request.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct RequestLabels {
+    /// The component's id, or `-` when the node answered.
+    pub(crate) component: String,
+    /// The route as written, or `-`.
+    pub(crate) route: String,
+    /// `2xx` and so on.
+    pub(crate) status: &'static str,
+}
+
+/// A component by its id.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct ComponentLabel {
+    /// The id.
+    pub(crate) component: String,
+}
+
+/// How an instance ended before its time.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct TrapLabels {
+    /// The component's id.
+    pub(crate) component: String,
+    /// `cpu`, `memory`, `deadline` or `trap`.
+    pub(crate) kind: &'static str,
+}
+
+/// How an outbound request ended.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct OutboundLabels {
+    /// The component's id.
+    pub(crate) component: String,
+    /// `ok`, `denied`, or what failed.
+    pub(crate) outcome: &'static str,
+}
+
+/// How a request was spared.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct CollapseLabel {
+    /// `flight` (shared one in progress) or `linger` (served by one just finished).
+    pub(crate) kind: &'static str,
+}
+
+/// An operation on a key-value store.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct StoreOperation {
+    /// Its name in the interface.
+    pub(crate) operation: &'static str,
+}
+
+type Seconds = fn() -> Histogram;
+
+/// Every series. Shared by all parts of one node.
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Answered requests.
+    pub(crate) requests: Family<RequestLabels, Counter>,
+    /// Seconds from a request's head to the end of its answer.
+    pub(crate) latency: Family<ComponentLabel, Histogram, Seconds>,
+    /// Requests in progress.
+    pub(crate) in_flight: Gauge,
+    /// Open client connections.
+    pub(crate) connections: Gauge,
+    /// Instances started.
+    pub(crate) instances_started: Family<ComponentLabel, Counter>,
+    /// Instances alive.
+    pub(crate) instances_live: Family<ComponentLabel, Gauge>,
+    /// Instances that ended before their time.
+    pub(crate) traps: Family<TrapLabels, Counter>,
+    /// Requests refused because too many were in progress.
+    pub(crate) rejected: Family<ComponentLabel, Counter>,
+    /// The most linear memory that any instance held when it ended or last took a request.
+    pub(crate) memory_high_water_bytes: Family<ComponentLabel, Gauge>,
+    /// Outbound requests.
+    pub(crate) outbound: Family<OutboundLabels, Counter>,
+    /// Outbound requests that were spared.
+    pub(crate) collapsed: Family<CollapseLabel, Counter>,
+    /// Operations on key-value stores.
+    pub(crate) store_operations: Family<StoreOperation, Counter>,
+}
+
+impl Metrics {
+    /// All series at zero.
+    pub(crate) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BOUNDS_SECONDS)),
+            in_flight: Gauge::<i64, AtomicI64>::default(),
+            connections: Gauge::<i64, AtomicI64>::default(),
+            instances_started: Family::default(),
+            instances_live: Family::default(),
+            traps: Family::default(),
+            rejected: Family::default(),
+            memory_high_water_bytes: Family::default(),
+            outbound: Family::default(),
+            collapsed: Family::default(),
+            store_operations: Family::<StoreOperation, Counter<u64, AtomicU64>>::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("edge_requests", "Answered requests", self.requests.clone());
+        r.register("edge_request_seconds", "Time to the end of an answer", self.latency.clone());
+        r.register("edge_requests_in_flight", "Requests in progress", self.in_flight.clone());
+        r.register("edge_connections", "Open client connections", self.connections.clone());
+        r.register("edge_instances_started", "Instances started", self.instances_started.clone());
+        r.register("edge_instances_live", "Instances alive", self.instances_live.clone());
+        r.register("edge_traps", "Instances ended before their time", self.traps.clone());
+        r.register("edge_rejected", "Requests refused as too many", self.rejected.clone());
+        r.register(
+            "edge_instance_memory_high_water_bytes",
+            "The most linear memory that an instance held",
+            self.memory_high_water_bytes.clone(),
+        );
+        r.register("edge_outbound_requests", "Outbound requests", self.outbound.clone());
+        r.register("edge_outbound_collapsed", "Outbound requests spared", self.collapsed.clone());
+        r.register(
+            "edge_key_value_operations",
+            "Operations on key-value stores",
+            self.store_operations.clone(),
+        );
+    }
+
+    /// The OpenMetrics text.
+    ///
+    /// # Errors
+    /// When a metric cannot be written, which the library reserves the right to.
+    pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

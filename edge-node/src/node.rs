@@ -1,0 +1,177 @@
+//! From options to a running node, and back down.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::compile::{self, LoadError};
+use crate::host::key_value::stores_of;
+use crate::host::outbound::Network;
+use crate::instances::{Pool, Shared};
+use crate::manifest::{App, ManifestError, VariableSource};
+use crate::metrics::Metrics;
+use crate::router::Router;
+use crate::server::Front;
+use crate::site::Site;
+use crate::{admin, engine, host, server};
+
+/// What a node needs to know.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The manifest.
+    pub manifest: PathBuf,
+    /// Where clients are served; port 0 for any free one.
+    pub listen: SocketAddr,
+    /// Where metrics and health are served; port 0 for any free one.
+    pub admin: SocketAddr,
+    /// Where compiled components are kept.
+    pub cache_dir: PathBuf,
+    /// Values of variables, beside the manifest.
+    pub variables: VariableSource,
+}
+
+/// Why a node cannot start, in one sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The manifest is not there or not good.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A component cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A component does not fit this host.
+    #[error("component {id:?} cannot run here: {reason}")]
+    Link {
+        /// The component.
+        id: String,
+        /// The import that is not offered, or the export that is missing.
+        reason: String,
+    },
+    /// A route is malformed.
+    #[error("{0}")]
+    Route(String),
+    /// An address is taken or not ours.
+    #[error("{address} cannot be listened on ({error}); choose another with {flag}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The command line's flag for it.
+        flag: &'static str,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The engine cannot run on this machine.
+    #[error("the WebAssembly engine cannot start: {0}")]
+    Engine(String),
+}
+
+/// A running node. Dropping it without [`Node::shutdown`] stops it at once.
+pub struct Node {
+    /// Where clients are served.
+    pub address: SocketAddr,
+    /// Where metrics and health are served.
+    pub admin_address: SocketAddr,
+    stop: CancellationToken,
+    server: Option<JoinHandle<bool>>,
+    admin: JoinHandle<()>,
+}
+
+impl Node {
+    /// Loads the application and serves it.
+    ///
+    /// # Errors
+    /// Whatever keeps it from serving; then nothing is left running.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let start = Instant::now();
+        let app = App::load(&options.manifest, &options.variables)?;
+        let (router, route_warnings) = Router::new(&app.triggers).map_err(StartError::Route)?;
+        for warning in app.warnings.iter().chain(&route_warnings) {
+            tracing::warn!("{warning}");
+        }
+        // Ports first: a taken one is said before anything is compiled.
+        let listener = bind(options.listen, "--listen").await?;
+        let admin_listener = bind(options.admin, "--admin").await?;
+        let (address, admin_address) = (bound(&listener)?, bound(&admin_listener)?);
+
+        let metrics = Arc::new(Metrics::new());
+        let name = app.name.clone();
+        let site = tokio::task::spawn_blocking({
+            let metrics = Arc::clone(&metrics);
+            move || build_site(app, router, &options, &metrics)
+        })
+        .await
+        .expect("putting the application together does not panic")?;
+
+        let stop = CancellationToken::new();
+        let front = Arc::new(Front { site, metrics: Arc::clone(&metrics) });
+        let server = tokio::spawn(server::serve(listener, front, stop.clone()));
+        let admin = tokio::spawn(admin::serve(admin_listener, metrics, stop.clone()));
+        let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(app = name, %address, %admin_address, elapsed_ms, "ready");
+        Ok(Self { address, admin_address, stop, server: Some(server), admin })
+    }
+
+    /// Stops accepting and lets requests in progress finish, within a deadline. Returns whether
+    /// all of them did.
+    pub async fn shutdown(mut self) -> bool {
+        self.stop.cancel();
+        match self.server.take() {
+            Some(server) => server.await.unwrap_or(false),
+            None => true,
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.admin.abort();
+        if let Some(server) = &self.server {
+            server.abort();
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, flag, error })
+}
+
+fn bound(listener: &TcpListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError::Engine(error.to_string()))
+}
+
+fn build_site(
+    app: App,
+    router: Router,
+    options: &Options,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Site>, StartError> {
+    let engine = engine::start().map_err(|error| StartError::Engine(format!("{error:#}")))?;
+    let linker = host::linker(&engine).map_err(|e| StartError::Engine(format!("{e:#}")))?;
+    let compiled = compile::load_all(&engine, &options.cache_dir, app.components.values())?;
+    let labels = app.components.values().flat_map(|component| &component.key_value_stores);
+    let stores = stores_of(labels);
+    let network = Arc::new(Network::new(Arc::clone(metrics)));
+    let mut pools = BTreeMap::new();
+    for (id, component) in app.components {
+        let shared = Arc::new(Shared {
+            engine: engine.clone(),
+            component,
+            stores: Arc::clone(&stores),
+            network: Arc::clone(&network),
+            metrics: Arc::clone(metrics),
+        });
+        let pool = Pool::new(&linker, &compiled[&id], shared)
+            .map_err(|error| StartError::Link { id: id.clone(), reason: format!("{error:#}") })?;
+        pools.insert(id, pool);
+    }
+    let site = Site::new(router, pools);
+    network.connect(&site);
+    Ok(site)
+}

@@ -1,0 +1,156 @@
+//! One log line and one count per request, written when its answer has left or failed to.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use super::screen::strip_hop_by_hop;
+use crate::metrics::{ComponentLabel, Metrics, RequestLabels};
+use crate::site::Answered;
+use crate::trace::{Trace, TraceId, X_TRACE_ID};
+
+/// What stands for a component or route when there is none.
+const NONE: &str = "-";
+
+/// A request in progress. Its drop writes the line, also when the client went away.
+pub(super) struct Access {
+    start: Instant,
+    trace: TraceId,
+    method: Method,
+    path: String,
+    client: SocketAddr,
+    metrics: Arc<Metrics>,
+    /// Zero until there is an answer.
+    status: u16,
+    component: Option<String>,
+    route: Option<String>,
+    problem: Option<&'static str>,
+    sent_bytes: u64,
+    is_complete: bool,
+}
+
+impl Access {
+    pub(super) fn begin(
+        request: &Request<Incoming>,
+        client: SocketAddr,
+        trace: &Trace,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        metrics.in_flight.inc();
+        Self {
+            start: Instant::now(),
+            trace: trace.id,
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            client,
+            metrics: Arc::clone(metrics),
+            status: 0,
+            component: None,
+            route: None,
+            problem: None,
+            sent_bytes: 0,
+            is_complete: false,
+        }
+    }
+
+    /// Sends the answer on its way; the line follows its last byte.
+    pub(super) fn finish(mut self, answered: Answered) -> Response<WasiBody> {
+        let Answered { mut response, component, route, problem } = answered;
+        self.status = response.status().as_u16();
+        (self.component, self.route) = (component, route);
+        self.problem = problem.map(|problem| problem.code());
+        strip_hop_by_hop(response.headers_mut());
+        let trace = HeaderValue::try_from(self.trace.to_string());
+        response.headers_mut().insert(X_TRACE_ID, trace.expect("hex digits are a header value"));
+        // The answer to HEAD has no body, and an empty one is never polled.
+        self.is_complete = self.method == Method::HEAD || response.body().is_end_stream();
+        response.map(|body| Logged { body, access: self }.boxed_unsync())
+    }
+
+    fn labels(&self) -> RequestLabels {
+        let or_none = |name: &Option<String>| name.clone().unwrap_or_else(|| NONE.to_owned());
+        let status = match self.status / 100 {
+            0 => "gone",
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            5 => "5xx",
+            _ => "1xx",
+        };
+        RequestLabels { component: or_none(&self.component), route: or_none(&self.route), status }
+    }
+}
+
+impl Drop for Access {
+    fn drop(&mut self) {
+        let elapsed = self.start.elapsed();
+        let labels = self.labels();
+        let metrics = &self.metrics;
+        metrics.in_flight.dec();
+        let component = ComponentLabel { component: labels.component.clone() };
+        metrics.latency.get_or_create(&component).observe(elapsed.as_secs_f64());
+        metrics.requests.get_or_create(&labels).inc();
+        tracing::info!(
+            target: "access",
+            trace_id = %self.trace,
+            method = %self.method,
+            path = self.path,
+            status = self.status,
+            component = labels.component,
+            route = labels.route,
+            problem = self.problem,
+            duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+            bytes = self.sent_bytes,
+            complete = self.is_complete,
+            client = %self.client,
+            "request"
+        );
+    }
+}
+
+/// The answer's body, counted.
+struct Logged {
+    body: WasiBody,
+    access: Access,
+}
+
+impl Body for Logged {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                self.access.sent_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.access.is_complete = self.body.is_end_stream();
+            }
+            Some(Err(error)) => {
+                let trace_id = self.access.trace;
+                tracing::warn!(%trace_id, %error, "the answer's body failed on its way");
+            }
+            None => self.access.is_complete = true,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

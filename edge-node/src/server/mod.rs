@@ -1,0 +1,131 @@
+//! The clients' side: connections, what is refused before any guest sees it, and the access log.
+//!
+//! Invariants: no client can make the node hold more than its limits; a request that is wrong gets a
+//! clear 4xx, also when its body is still on its way; each request is logged exactly once.
+//! Start at [`serve`], then [`Front::answer`].
+
+mod access;
+mod inbound;
+mod screen;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use wasmtime_wasi_http::WasiBody;
+
+use self::access::Access;
+use self::inbound::{Inbound, Verdict};
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+use crate::site::{Answered, Site};
+use crate::trace::Trace;
+
+/// What every connection needs.
+pub(crate) struct Front {
+    /// The application.
+    pub(crate) site: Arc<Site>,
+    /// Where everything is counted.
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Accepts connections until `stop`, then lets requests in progress finish within
+/// [`limits::SHUTDOWN_DEADLINE`]. Returns whether all did.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    front: Arc<Front>,
+    stop: CancellationToken,
+) -> bool {
+    let places = Arc::new(Semaphore::new(limits::MAX_CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    loop {
+        // At the limit, clients wait in the system's queue instead of being turned away.
+        let place = Arc::clone(&places).acquire_owned();
+        let (place, accepted) = tokio::select! {
+            () = stop.cancelled() => break,
+            next = async { (place.await, listener.accept().await) } => next,
+        };
+        let (stream, client) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, or the client is gone already: a pause lets others end.
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = graceful.watch(connect(stream, client, Arc::clone(&front)));
+        let connections = front.metrics.connections.clone();
+        connections.inc();
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%client, %error, "connection ended");
+            }
+            connections.dec();
+            drop(place);
+        });
+    }
+    drop(listener);
+    tokio::time::timeout(limits::SHUTDOWN_DEADLINE, graceful.shutdown()).await.is_ok()
+}
+
+fn connect(
+    stream: TcpStream,
+    client: SocketAddr,
+    front: Arc<Front>,
+) -> hyper::server::conn::http1::Connection<
+    TokioIo<TcpStream>,
+    impl hyper::service::Service<
+        Request<Incoming>,
+        Response = Response<WasiBody>,
+        Error = Infallible,
+        Future: Send,
+    >,
+> {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%client, %error, "TCP_NODELAY cannot be set");
+    }
+    let service = service_fn(move |request| {
+        let front = Arc::clone(&front);
+        async move { Ok::<_, Infallible>(front.answer(request, client).await) }
+    });
+    hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HEAD_READ_TIMEOUT)
+        .max_headers(limits::MAX_HEADERS)
+        .max_buf_size(limits::MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+}
+
+impl Front {
+    async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<WasiBody> {
+        let trace = Trace::from_headers(request.headers());
+        let access = Access::begin(&request, client, &trace, &self.metrics);
+        let (request, verdict) = Inbound::split(request);
+        let answered = match screen::clean(request) {
+            Ok(request) => self.site.answer(request, client, &trace).await,
+            Err(problem) => Answered::problem(problem, &trace),
+        };
+        access.finish(overrule(answered, &verdict, &trace))
+    }
+}
+
+/// A body that was refused while the guest was reading it explains whatever the guest then said.
+fn overrule(answered: Answered, verdict: &Verdict, trace: &Trace) -> Answered {
+    let problem = match verdict.problem() {
+        Some(Problem::BodyIncomplete) if answered.problem.is_none() => return answered,
+        Some(problem) => problem,
+        None => return answered,
+    };
+    let Answered { component, route, .. } = answered;
+    Answered { component, route, ..Answered::problem(problem, trace) }
+}

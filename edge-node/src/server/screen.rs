@@ -1,0 +1,122 @@
+//! What is refused, and what is taken out, before a request goes any further.
+
+use http::header::{
+    CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, Method, Request, Uri};
+use http_body::Body as _;
+use wasmtime_wasi_http::WasiBody;
+
+use crate::limits;
+use crate::problem::Problem;
+use crate::site::strip_spin_headers;
+
+/// Meant for one connection, not for what stands behind it. Source: RFC 9110, section 7.6.1.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Makes a client's request fit for the application: absolute URI, clean headers.
+///
+/// # Errors
+/// The problem to answer with.
+pub(super) fn clean(mut request: Request<WasiBody>) -> Result<Request<WasiBody>, Problem> {
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(Problem::MethodNotSupported);
+    }
+    let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+    if target.len() > limits::MAX_TARGET_BYTES {
+        return Err(Problem::TargetTooLong);
+    }
+    if !has_sound_escapes(request.uri().path()) {
+        return Err(Problem::BadPath);
+    }
+    if !target.starts_with('/') {
+        return Err(Problem::RouteNotFound);
+    }
+    if request.body().size_hint().lower() > limits::MAX_REQUEST_BODY_BYTES {
+        return Err(Problem::BodyTooLarge);
+    }
+    *request.uri_mut() = absolute(&request)?;
+    strip_spin_headers(request.headers_mut());
+    strip_hop_by_hop(request.headers_mut());
+    Ok(request)
+}
+
+/// Takes out what is only meant for this connection, and what `Connection` names.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&named) {
+        headers.remove(name);
+    }
+}
+
+fn has_sound_escapes(path: &str) -> bool {
+    path.split('%').skip(1).all(|after| {
+        let digits = after.as_bytes();
+        digits.len() >= 2 && digits[..2].iter().all(u8::is_ascii_hexdigit)
+    })
+}
+
+fn absolute(request: &Request<WasiBody>) -> Result<Uri, Problem> {
+    let authority = match (request.uri().authority(), request.headers().get(HOST)) {
+        (Some(authority), _) => authority.clone(),
+        (None, Some(host)) => Authority::try_from(host.as_bytes()).map_err(|_| Problem::BadHost)?,
+        // HTTP/1.0 has no Host; Spin says localhost then.
+        (None, None) => Authority::from_static("localhost"),
+    };
+    let mut parts = request.uri().clone().into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority);
+    Uri::from_parts(parts).map_err(|_| Problem::BadPath)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{has_sound_escapes, strip_hop_by_hop};
+    use http::HeaderMap;
+
+    #[test]
+    fn escapes_need_two_hexadecimal_digits() {
+        for (path, sound) in [
+            ("/", true),
+            ("/a%20b", true),
+            ("/%E2%82%AC", true),
+            ("/%", false),
+            ("/%2", false),
+            ("/%zz", false),
+            ("/%2G/x", false),
+            ("/ok%20/%", false),
+        ] {
+            assert_eq!(has_sound_escapes(path), sound, "{path}");
+        }
+    }
+
+    #[test]
+    fn headers_of_one_hop_go_and_the_others_stay() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("connection", "close, X-Mine"), ("x-mine", "1"), ("te", "trailers"), ("x-kept", "1")]
+        {
+            headers.insert(name, value.parse().unwrap());
+        }
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["x-kept"]);
+    }
+}
