@@ -1,0 +1,126 @@
+//! Stores and menus in the ledger: what is read. What an import writes is in [`import`].
+
+pub mod import;
+
+use super::view::{StoredItem, StoredMenu, StoredStore};
+use crate::db::{Conn, DbError};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Connection as _, Row as _};
+use std::collections::BTreeMap;
+use tiffin_api::id::{ItemId, StoreId};
+use tiffin_api::import::{ItemRow, StoreRow};
+
+/// What pricing needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PricingData {
+    /// The store.
+    pub store: StoreRow,
+    /// Those of the items asked for that the store sells.
+    pub items: BTreeMap<ItemId, ItemRow>,
+}
+
+fn read_store(row: &SqliteRow) -> Result<StoredStore, DbError> {
+    Ok(StoredStore {
+        id: StoreId::from_raw(row.try_get("id")?),
+        version: row.try_get("version")?,
+        row: serde_json::from_str(row.try_get("definition")?)?,
+    })
+}
+
+/// A store.
+pub async fn find_store(conn: &mut Conn, id: StoreId) -> Result<Option<StoredStore>, DbError> {
+    let row = sqlx::query("SELECT id, version, definition FROM stores WHERE id = ?")
+        .bind(id.raw())
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(read_store).transpose()
+}
+
+/// A store by the merchant's own name for it.
+pub async fn find_store_by_ref(conn: &mut Conn, key: &str) -> Result<Option<StoredStore>, DbError> {
+    let row = sqlx::query("SELECT id, version, definition FROM stores WHERE ref = ?")
+        .bind(key)
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(read_store).transpose()
+}
+
+/// Up to `limit` stores by id, those after a given one; and whether more follow.
+pub async fn list_stores(
+    conn: &mut Conn,
+    after: Option<StoreId>,
+    limit: u32,
+) -> Result<(Vec<StoredStore>, bool), DbError> {
+    let rows =
+        sqlx::query("SELECT id, version, definition FROM stores WHERE id > ? ORDER BY id LIMIT ?")
+            .bind(after.map_or(0, StoreId::raw))
+            .bind(i64::from(limit) + 1)
+            .fetch_all(conn)
+            .await?;
+    let mut stores = rows.iter().map(read_store).collect::<Result<Vec<_>, _>>()?;
+    let more = stores.len() > limit as usize;
+    stores.truncate(limit as usize);
+    Ok((stores, more))
+}
+
+/// A store with its menu, all of it as of one commit.
+pub async fn find_menu(conn: &mut Conn, id: StoreId) -> Result<Option<StoredMenu>, DbError> {
+    let mut tx = conn.begin().await?;
+    let Some(store) = find_store(&mut tx, id).await? else { return Ok(None) };
+    let categories =
+        sqlx::query("SELECT definition FROM categories WHERE store_id = ? ORDER BY position, ref")
+            .bind(id.raw())
+            .fetch_all(&mut *tx)
+            .await?;
+    let items = sqlx::query(
+        "SELECT i.id, i.definition, s.available FROM items i JOIN stock s ON s.item_id = i.id \
+         WHERE i.store_id = ? ORDER BY i.position, i.id",
+    )
+    .bind(id.raw())
+    .fetch_all(&mut *tx)
+    .await?;
+    tx.rollback().await?;
+    let categories = categories
+        .iter()
+        .map(|row| Ok(serde_json::from_str(row.try_get("definition")?)?))
+        .collect::<Result<_, DbError>>()?;
+    let items = items
+        .iter()
+        .map(|row| {
+            Ok(StoredItem {
+                id: ItemId::from_raw(row.try_get("id")?),
+                row: serde_json::from_str(row.try_get("definition")?)?,
+                available: row.try_get("available")?,
+            })
+        })
+        .collect::<Result<_, DbError>>()?;
+    Ok(Some(StoredMenu { store, categories, items }))
+}
+
+/// A store and those of the given items that it sells, as the caller's transaction sees them; `None` if
+/// there is no such store.
+pub async fn load_for_pricing(
+    conn: &mut Conn,
+    store_id: StoreId,
+    items: &[ItemId],
+) -> Result<Option<PricingData>, DbError> {
+    let Some(store) = find_store(conn, store_id).await? else { return Ok(None) };
+    let mut found = BTreeMap::new();
+    for item in items {
+        if found.contains_key(item) {
+            continue;
+        }
+        let row = sqlx::query("SELECT definition FROM items WHERE id = ? AND store_id = ?")
+            .bind(item.raw())
+            .bind(store_id.raw())
+            .fetch_optional(&mut *conn)
+            .await?;
+        if let Some(row) = row {
+            found.insert(*item, serde_json::from_str(row.try_get("definition")?)?);
+        }
+    }
+    Ok(Some(PricingData { store: store.row, items: found }))
+}
+
+#[cfg(test)]
+mod tests;
