@@ -34,6 +34,9 @@ const DEMO_CITY: &str = "infra/demo-city.jsonl";
 /// The diner that the printed token stands for.
 const DEMO_USER: &str = "1001";
 
+/// How long that token holds, s; the core allows no more.
+const TOKEN_TTL_S: &str = "3600";
+
 /// Arguments of `cargo xtask up`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -175,7 +178,7 @@ impl Up {
     fn token(&self) -> Result<String> {
         let mut command = Command::new(&self.programs.core);
         command.arg("token").arg("--data").arg(self.data.core());
-        shell::ask(command.args(["--user", DEMO_USER, "--role", "diner"]))
+        shell::ask(command.args(["--user", DEMO_USER, "--role", "diner", "--ttl-s", TOKEN_TTL_S]))
     }
 
     fn old_data(&self, core: &Program) -> anyhow::Error {
@@ -199,7 +202,7 @@ impl Up {
              core     {core}   behind the edge\n  \
              metrics  http://{admin}/metrics and {core}/metrics\n  \
              logs     {core_log} and {edge_log}\n  \
-             token    {program} token --data {data} --user {DEMO_USER} --role diner\n",
+             token    {program} token --data {data} --user {DEMO_USER} --role diner --ttl-s {TOKEN_TTL_S}\n",
             edge = self.ports.edge_url(),
             core = self.ports.core_url(),
             admin = self.ports.admin_address(),

@@ -18,7 +18,7 @@ curl -sS "{{edge}}/v1/stores/{{store}}/menu?lang=en"
 curl -sS {{edge}}/v1/deals/{{deal}}/countdown
 curl -sS {{edge}}/v1/risk/score -H 'Content-Type: application/json' -d '{{risk}}'
 
-# A price, an order, its payment, and the order's state afterwards. The token lasts an hour at most.
+# A price, an order, its payment, and the order's state afterwards. The token lasts an hour.
 TOKEN={{token}}
 KEY=try-$(date +%s)
 curl -sS {{edge}}/v1/quotes -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{{basket}}'
