@@ -102,7 +102,7 @@ fn load(engine: &Engine, cache_dir: &Path, id: &str, path: &Path) -> Result<Comp
         // The node runs without a cache; it only starts more slowly next time.
         tracing::warn!(entry = %entry.display(), %error, "the compiled component cannot be cached");
     }
-    let elapsed_ms = start.elapsed().as_millis();
+    let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(component = id, from_cache, elapsed_ms, bytes = bytes.len(), "component loaded");
     Ok(component)
 }

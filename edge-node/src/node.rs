@@ -77,7 +77,10 @@ pub struct Node {
     pub address: SocketAddr,
     /// Where metrics and health are served.
     pub admin_address: SocketAddr,
+    /// No new connections.
     stop: CancellationToken,
+    /// Not even those that were in progress.
+    stopped: CancellationToken,
     server: Option<JoinHandle<bool>>,
     admin: JoinHandle<()>,
 }
@@ -101,20 +104,20 @@ impl Node {
 
         let metrics = Arc::new(Metrics::new());
         let name = app.name.clone();
+        let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
         let site = tokio::task::spawn_blocking({
-            let metrics = Arc::clone(&metrics);
-            move || build_site(app, router, &options, &metrics)
+            let (metrics, stopped) = (Arc::clone(&metrics), stopped.clone());
+            move || build_site(app, router, &options, &metrics, &stopped)
         })
         .await
         .expect("putting the application together does not panic")?;
 
-        let stop = CancellationToken::new();
         let front = Arc::new(Front { site, metrics: Arc::clone(&metrics) });
         let server = tokio::spawn(server::serve(listener, front, stop.clone()));
         let admin = tokio::spawn(admin::serve(admin_listener, metrics, stop.clone()));
         let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(app = name, %address, %admin_address, elapsed_ms, "ready");
-        Ok(Self { address, admin_address, stop, server: Some(server), admin })
+        Ok(Self { address, admin_address, stop, stopped, server: Some(server), admin })
     }
 
     /// Stops accepting and lets requests in progress finish, within a deadline. Returns whether
@@ -131,6 +134,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.stop.cancel();
+        self.stopped.cancel();
         self.admin.abort();
         if let Some(server) = &self.server {
             server.abort();
@@ -151,6 +155,7 @@ fn build_site(
     router: Router,
     options: &Options,
     metrics: &Arc<Metrics>,
+    stopped: &CancellationToken,
 ) -> Result<Arc<Site>, StartError> {
     let engine = engine::start().map_err(|error| StartError::Engine(format!("{error:#}")))?;
     let linker = host::linker(&engine).map_err(|e| StartError::Engine(format!("{e:#}")))?;
@@ -166,6 +171,7 @@ fn build_site(
             stores: Arc::clone(&stores),
             network: Arc::clone(&network),
             metrics: Arc::clone(metrics),
+            stopped: stopped.clone(),
         });
         let pool = Pool::new(&linker, &compiled[&id], shared)
             .map_err(|error| StartError::Link { id: id.clone(), reason: format!("{error:#}") })?;

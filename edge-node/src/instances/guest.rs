@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
+use tokio_util::sync::CancellationToken;
 use wasmtime::Engine;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) network: Arc<Network>,
     /// Where everything is counted.
     pub(crate) metrics: Arc<Metrics>,
+    /// The node is gone.
+    pub(crate) stopped: CancellationToken,
 }
 
 /// The data of one instance.
@@ -99,12 +102,6 @@ impl Active {
             [only] => Some(only.clone()),
             _ => None,
         })
-    }
-
-    /// All of them, for the log.
-    pub(super) fn all(&self) -> Vec<String> {
-        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
-        self.with(|active| active.iter().map(text).collect())
     }
 
     fn with<R>(&self, use_list: impl FnOnce(&mut Vec<HeaderValue>) -> R) -> R {

@@ -14,8 +14,8 @@ mod guest;
 mod meter;
 mod worker;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
@@ -80,16 +80,19 @@ impl Pool {
         let place = Arc::new(self.place().await?);
         let deadline_ms = self.shared.component.hints.deadline_ms;
         let deadline = Instant::now() + Duration::from_millis(deadline_ms);
+        let taken_by = Arc::new(OnceLock::new());
         let answered = timeout_at(deadline, async {
             let dispatch = Arc::clone(&self.dispatch).acquire_owned().await;
             let dispatch = dispatch.expect("the semaphore is never closed");
-            let task = Task { place: Arc::clone(&place), dispatch, deadline, traceparent };
+            let taken_by = Arc::clone(&taken_by);
+            let task =
+                Task { place: Arc::clone(&place), dispatch, deadline, traceparent, taken_by };
             self.handler.handle(task, request).await
         })
         .await;
         match answered {
             Ok(Ok(response)) => Ok(response.map(|body| guarded(body, place))),
-            Ok(Err(error)) => Err(self.explain(&error, trace)),
+            Ok(Err(error)) => Err(self.explain(&error, trace, taken_by.get().copied())),
             Err(_) => Err(Problem::FunctionTimeout),
         }
     }
@@ -115,7 +118,7 @@ impl Pool {
         Problem::Overloaded
     }
 
-    fn explain(&self, error: &wasmtime::Error, trace: TraceId) -> Problem {
+    fn explain(&self, error: &wasmtime::Error, trace: TraceId, instance: Option<u64>) -> Problem {
         if error.downcast_ref::<ExpirationError>().is_some() {
             return Problem::FunctionTimeout;
         }
@@ -125,7 +128,8 @@ impl Pool {
             return self.reject();
         }
         let component = &self.shared.component.id;
-        tracing::warn!(%component, trace_id = %trace, error = format!("{error:#}"), "function failed");
+        let error = format!("{error:#}");
+        tracing::warn!(%component, instance, trace_id = %trace, error, "function failed");
         Problem::FunctionFailed
     }
 }

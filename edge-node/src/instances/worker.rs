@@ -7,8 +7,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub(crate) struct Task {
     pub(super) deadline: Instant,
     /// Its trace.
     pub(super) traceparent: HeaderValue,
+    /// Told which instance took it, so that the log can name it.
+    pub(super) taken_by: Arc<OnceLock<u64>>,
 }
 
 /// Starts instances of one component.
@@ -115,6 +117,8 @@ impl WorkerExpiration for Lifetime {
 /// What one instance may take on; also its obituary.
 pub(super) struct Supervisor {
     shared: Arc<Shared>,
+    /// Counted over all components, for the log.
+    number: u64,
     was_stuck: Arc<AtomicBool>,
 }
 
@@ -123,7 +127,9 @@ impl Supervisor {
         let label = ComponentLabel { component: shared.component.id.clone() };
         shared.metrics.instances_started.get_or_create(&label).inc();
         shared.metrics.instances_live.get_or_create(&label).inc();
-        Self { shared, was_stuck: Arc::new(AtomicBool::new(false)) }
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        Self { shared, number, was_stuck: Arc::new(AtomicBool::new(false)) }
     }
 
     fn kind_of(&self, error: &wasmtime::Error) -> &'static str {
@@ -162,6 +168,7 @@ impl WorkerState for Supervisor {
         let guest = store.data_mut();
         guest.meter.refill();
         let active = guest.active.enter(task.traceparent);
+        task.taken_by.get_or_init(|| self.number);
         drop(task.dispatch);
         let place = task.place;
         Box::pin(async move {
@@ -180,15 +187,18 @@ impl WorkerState for Supervisor {
         let bytes = i64::try_from(memory_bytes).unwrap_or(i64::MAX);
         high_water.set(high_water.get().max(bytes));
         let Err(error) = result else { return };
+        // When the node stops, instances are cut off: nothing went wrong with them.
+        if self.shared.stopped.is_cancelled() {
+            return;
+        }
         let kind = self.kind_of(&error);
         let labels = TrapLabels { component: component.clone(), kind };
         metrics.traps.get_or_create(&labels).inc();
-        let requests = store.data().active.all();
         tracing::warn!(
             component,
+            instance = self.number,
             kind,
             memory_bytes,
-            requests = requests.join(","),
             error = format!("{error:#}"),
             "instance ended"
         );

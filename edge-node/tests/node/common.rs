@@ -1,0 +1,214 @@
+//! A node on free ports with a manifest of the test's own, a client, and an upstream that counts.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use edge_node::{Node, Options, StartError, VariableSource};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The folder that `cargo xtask functions` fills.
+pub(crate) fn functions_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/functions")
+}
+
+/// The test guest, as an absolute path.
+pub(crate) fn guest() -> PathBuf {
+    let guest = functions_dir().join("guest.wasm");
+    assert!(guest.exists(), "{} is missing: run `cargo xtask functions`", guest.display());
+    guest
+}
+
+/// Compiled components, shared by all tests: compiling is slow.
+pub(crate) fn cache_dir() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("edge-node-cache")
+}
+
+/// A manifest whose components are all the guest, each under `/<id>/...`; `settings` are the lines
+/// of its table.
+pub(crate) fn guests(components: &[(&str, &str)]) -> String {
+    let mut manifest = "spin_manifest_version = 2\n[application]\nname = \"test\"\n".to_owned();
+    for (id, settings) in components {
+        manifest.push_str(&format!(
+            "[[trigger.http]]\nroute = \"/{id}/...\"\ncomponent = \"{id}\"\n\
+             [component.{id}]\nsource = \"{}\"\n{settings}\n",
+            guest().display()
+        ));
+    }
+    manifest
+}
+
+/// A node and what it was started with.
+pub(crate) struct TestNode {
+    pub(crate) node: Node,
+    client: Client<HttpConnector, Full<Bytes>>,
+    _dir: TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// The `code` of problem+json.
+    pub(crate) fn code(&self) -> String {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        let problem: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        assert_eq!(problem["status"], self.status.as_u16(), "{self:?}");
+        assert_eq!(problem["trace_id"], self.headers["x-trace-id"].to_str().unwrap(), "{self:?}");
+        problem["code"].as_str().unwrap().to_owned()
+    }
+
+    /// The value of a header in the body that the guest's `/echo` gives.
+    pub(crate) fn echoed(&self, name: &str) -> Option<&str> {
+        let prefix = format!("{name}: ");
+        self.body.lines().find_map(|line| line.strip_prefix(&prefix))
+    }
+}
+
+pub(crate) async fn try_start(
+    manifest: &str,
+    cache_dir: &Path,
+    variables: &[(&str, &str)],
+) -> Result<TestNode, StartError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spin.toml");
+    std::fs::write(&path, manifest).unwrap();
+    let given = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let node = Node::start(Options {
+        manifest: path,
+        listen: any_port,
+        admin: any_port,
+        cache_dir: cache_dir.to_owned(),
+        variables: VariableSource { given, environment: BTreeMap::new() },
+    })
+    .await?;
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    Ok(TestNode { node, client, _dir: dir })
+}
+
+pub(crate) async fn start(manifest: &str) -> TestNode {
+    try_start(manifest, &cache_dir(), &[]).await.unwrap()
+}
+
+impl TestNode {
+    pub(crate) fn url(&self, target: &str) -> String {
+        format!("http://{}{target}", self.node.address)
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.send(Request::get(self.url(target)), "").await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        request: http::request::Builder,
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let request = request.body(Full::new(body.into())).unwrap();
+        read(self.client.request(request).await.unwrap()).await
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.node.admin_address);
+        self.send(Request::get(url), "").await.body
+    }
+
+    /// Sends bytes as they are on a connection of their own, and returns what comes back until the
+    /// node closes it or falls silent.
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.node.address).await.unwrap();
+        // The node may answer and close before everything is sent.
+        let _ = stream.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let mut piece = [0; 4096];
+        while let Ok(Ok(n)) =
+            tokio::time::timeout(Duration::from_millis(800), stream.read(&mut piece)).await
+        {
+            if n == 0 {
+                break;
+            }
+            answer.extend_from_slice(&piece[..n]);
+        }
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+async fn read(response: Response<Incoming>) -> Answer {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Answer { status: head.status, headers: head.headers, body }
+}
+
+/// A server that answers every request by a function and counts them.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    hits: Arc<AtomicUsize>,
+}
+
+impl Upstream {
+    pub(crate) async fn start<F, Fut>(answer: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let hits = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&hits);
+        let answer = Arc::new(answer);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (answer, counted) = (Arc::clone(&answer), Arc::clone(&counted));
+                let service = service_fn(move |request| {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    let response = answer(request);
+                    async move { Ok::<_, Infallible>(response.await) }
+                });
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service);
+                tokio::spawn(connection);
+            }
+        });
+        Self { address, hits }
+    }
+
+    pub(crate) fn hits(&self) -> usize {
+        self.hits.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn url(&self, target: &str) -> String {
+        format!("http://{}{target}", self.address)
+    }
+}
+
+/// An answer of an upstream.
+pub(crate) fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    response.body(Full::from(body.to_owned())).unwrap()
+}

@@ -1,0 +1,184 @@
+//! Starting, stopping, and what a person sees when it does not start.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+
+use crate::common::{cache_dir, guest, guests, start, try_start};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_in_progress_finish_and_new_ones_find_the_door_closed() {
+    let node = start(&guests(&[("a", "")])).await;
+    let address = node.node.address;
+    let url = node.url("/a/slow?ms=600");
+    let asked = tokio::spawn(async move {
+        let client =
+            hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+                .build_http::<http_body_util::Empty<bytes::Bytes>>();
+        client.get(url.parse().unwrap()).await.unwrap().status()
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let begin = Instant::now();
+    assert!(node.node.shutdown().await, "all requests finish");
+    assert!(begin.elapsed() > Duration::from_millis(200), "it waited for the request");
+    assert_eq!(asked.await.unwrap(), StatusCode::OK);
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+/// How long until the node is there, in a cache directory of the test's own.
+async fn start_in(cache: &Path) -> Duration {
+    let begin = Instant::now();
+    let node = try_start(&guests(&[("a", ""), ("b", "")]), cache, &[]).await.unwrap();
+    let elapsed = begin.elapsed();
+    assert_eq!(node.get("/b/ok").await.body, "ok");
+    elapsed
+}
+
+fn entries(cache: &Path) -> Vec<std::path::PathBuf> {
+    std::fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compiled_components_are_kept_and_damaged_ones_replaced() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().join("made/by/the/node");
+    let cold = start_in(&cache).await;
+    let [entry] = &entries(&cache)[..] else {
+        panic!("one file, one entry: {:?}", entries(&cache))
+    };
+    let written = std::fs::metadata(entry).unwrap();
+    assert_eq!(written.permissions().mode() & 0o777, 0o600);
+    let whole = std::fs::read(entry).unwrap();
+
+    let warm = start_in(&cache).await;
+    assert!(warm < cold / 2, "warm {warm:?}, cold {cold:?}");
+    assert_eq!(std::fs::metadata(entry).unwrap().modified().unwrap(), written.modified().unwrap());
+
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for damaged in [flipped, whole[..whole.len() / 2].to_vec(), Vec::new(), b"nonsense".to_vec()] {
+        std::fs::write(entry, damaged).unwrap();
+        start_in(&cache).await;
+        assert_eq!(std::fs::read(entry).unwrap().len(), whole.len(), "the entry is whole again");
+        assert_eq!(entries(&cache).len(), 1, "no temporary file is left");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_keeps_a_node_from_starting_is_said_in_one_sentence() {
+    let good = guests(&[("a", "")]);
+    let missing = good.replace("guest.wasm", "gone.wasm");
+    let text = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(text.path(), "this is no component").unwrap();
+    let not_wasm = good.replace(&guest().display().to_string(), &text.path().display().to_string());
+    let required = format!("{good}\n[variables]\ncore_url = {{ required = true }}");
+    for (manifest, expected) in [
+        (missing.as_str(), "cargo xtask functions"),
+        (&not_wasm, "is no usable WebAssembly component"),
+        (&required, "set SPIN_VARIABLE_CORE_URL or pass --variable core_url=VALUE"),
+        ("spin_manifest_version = 2\n[application]\nname = 1", "spin.toml:3:8: invalid type"),
+        ("spin_manifest_version = 2\nnonsense", "spin.toml:2:9: "),
+    ] {
+        let error = try_start(manifest, &cache_dir(), &[]).await.err().unwrap().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+/// The program itself, as a person starts it.
+fn edge_node(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_edge-node"));
+    command.arg("up").args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_remove("RUST_LOG");
+    command
+}
+
+#[test]
+fn the_program_says_what_is_wrong_and_exits_with_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = dir.path().join("spin.toml");
+    let manifest = manifest.to_str().unwrap();
+    std::fs::write(manifest, guests(&[("a", "")])).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (arguments, expected) in [
+        (vec!["--from", "no/such/spin.toml"], "name it with --from"),
+        (vec!["--from", manifest, "--listen", &taken], "choose another with --listen"),
+        (
+            vec!["--from", manifest, "--listen", "127.0.0.1:0", "--admin", &taken],
+            "choose another with --admin",
+        ),
+        (vec!["--from", manifest, "--variable", "x=1"], "the manifest does not declare"),
+        (vec!["--from", manifest, "--variable", "x"], "must be NAME=VALUE"),
+    ] {
+        let output = edge_node(&arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn the_program_logs_json_and_stops_on_sigterm() {
+    use std::io::{BufRead as _, BufReader};
+
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = dir.path().join("spin.toml");
+    std::fs::write(&manifest, guests(&[("a", "")])).unwrap();
+    let cache = cache_dir();
+    let mut child = edge_node(&[
+        "--from",
+        manifest.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--cache-dir",
+        cache.to_str().unwrap(),
+    ])
+    .spawn()
+    .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut next = |wanted: &str| loop {
+        let line = lines.next().expect("the log goes on").unwrap();
+        let line: serde_json::Value = serde_json::from_str(&line).expect("each line is JSON");
+        if line["message"] == wanted {
+            return line;
+        }
+    };
+    let ready = next("ready");
+    let address = ready["address"].as_str().unwrap().to_owned();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let request = b"GET /a/talk?word=hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    std::io::Write::write_all(&mut stream, request).unwrap();
+    let answer = std::io::read_to_string(stream).unwrap();
+    assert!(answer.ends_with("talked"), "{answer}");
+
+    let spoken = next("hello from stdout");
+    assert_eq!((&spoken["component"], &spoken["stream"]), (&"a".into(), &"stdout".into()));
+    let logged = next("request");
+    for (field, expected) in [
+        ("level", serde_json::json!("INFO")),
+        ("method", "GET".into()),
+        ("path", "/a/talk".into()),
+        ("status", 200.into()),
+        ("component", "a".into()),
+        ("route", "/a/...".into()),
+        ("bytes", 6.into()),
+        ("complete", true.into()),
+    ] {
+        assert_eq!(logged[field], expected, "{field} of {logged}");
+    }
+    assert!(answer.contains(logged["trace_id"].as_str().unwrap()), "{answer}");
+    assert!(logged["duration_us"].is_u64() && logged["timestamp"].is_string(), "{logged}");
+
+    let stopped = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    assert!(child.wait().unwrap().success(), "a signal to stop is no failure");
+    let said = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
+    assert_eq!(said, "", "stdout stays empty");
+}

@@ -1,0 +1,263 @@
+//! Invariants 2 and 4: a guest reaches only what it was granted, and identical reads go out once.
+
+use std::time::{Duration, Instant};
+
+use http::{Request, StatusCode};
+
+use crate::common::{TestNode, Upstream, guests, reply, start};
+
+const ANY_LOCAL: &str = r#"allowed_outbound_hosts = ["http://127.0.0.1:*", "http://localhost:*"]"#;
+
+async fn fetch(node: &TestNode, component: &str, url: &str) -> String {
+    node.get(&format!("/{component}/fetch?url={url}")).await.body
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_allowed_hosts_are_reached() {
+    let upstream = Upstream::start(async |_| reply(200, &[], "core")).await;
+    let exact = format!("allowed_outbound_hosts = [\"{}\"]", upstream.url(""));
+    let node = start(&guests(&[("exact", &exact), ("none", "")])).await;
+    assert_eq!(fetch(&node, "exact", &upstream.url("/x")).await, "core");
+    let other_name = format!("http://localhost:{}/x", upstream.address.port());
+    assert_eq!(fetch(&node, "exact", &other_name).await, "ErrorCode::HttpRequestDenied");
+    assert_eq!(fetch(&node, "none", &upstream.url("/x")).await, "ErrorCode::HttpRequestDenied");
+    assert_eq!(upstream.hits(), 1);
+    let metrics = node.metrics().await;
+    for line in [
+        r#"edge_outbound_requests_total{component="exact",outcome="ok"} 1"#,
+        r#"edge_outbound_requests_total{component="none",outcome="denied"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_have_their_own_codes() {
+    let silent = Upstream::start(async |_| {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        reply(200, &[], "")
+    })
+    .await;
+    let long = Upstream::start(async |_| reply(200, &[], &"x".repeat(9 << 20))).await;
+    let settings = format!(
+        "allowed_outbound_hosts = [\"http://127.0.0.1:*\", \"http://no.invalid\", \
+         \"https://127.0.0.1\"]\n[component.a.tool.tiffin]\nupstream_timeout_ms = 300"
+    );
+    let node = start(&guests(&[("a", &settings)])).await;
+    let begin = Instant::now();
+    assert_eq!(fetch(&node, "a", &silent.url("/")).await, "ErrorCode::HttpResponseTimeout");
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert_eq!(fetch(&node, "a", "http://127.0.0.1:1/").await, "ErrorCode::ConnectionRefused");
+    let unknown = fetch(&node, "a", "http://no.invalid/").await;
+    assert!(
+        ["ErrorCode::DestinationNotFound", "ErrorCode::HttpResponseTimeout"].contains(&&*unknown),
+        "{unknown}"
+    );
+    let secure = fetch(&node, "a", "https://127.0.0.1/").await;
+    assert!(secure.contains("only http:// upstreams are supported"), "{secure}");
+    let too_long = fetch(&node, "a", &long.url("/")).await;
+    assert!(too_long.starts_with("body: "), "{}", &too_long[..100.min(too_long.len())]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_to_an_upstream_are_reused() {
+    let upstream = Upstream::start(async |request: Request<_>| {
+        let _: &hyper::body::Incoming = request.body();
+        reply(200, &[], "core")
+    })
+    .await;
+    let node = start(&guests(&[("a", ANY_LOCAL)])).await;
+    let before = Instant::now();
+    for number in 0..50 {
+        assert_eq!(fetch(&node, "a", &upstream.url(&format!("/{number}"))).await, "core");
+    }
+    assert_eq!(upstream.hits(), 50);
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn components_call_each_other_in_process_and_private_ones_have_no_other_door() {
+    let chain = "allowed_outbound_hosts = [\"http://*.spin.internal\", \"http://self\"]";
+    let manifest = guests(&[("a", chain), ("inner", ""), ("c", "")])
+        .replace("route = \"/inner/...\"", "route = { private = true }");
+    let node = start(&manifest).await;
+    assert_eq!(node.get("/inner/ok").await.code(), "route-not-found");
+    assert_eq!(fetch(&node, "a", "http://inner.spin.internal/ok").await, "ok");
+    let echoed = node.get("/a/fetch?url=http://inner.spin.internal/x/echo").await;
+    assert_eq!(echoed.echoed("spin-path-info"), Some("/x/echo"));
+    assert_eq!(echoed.echoed("spin-client-addr"), Some("0.0.0.0:0"));
+    assert_eq!(fetch(&node, "a", "http://self.alt/c/ok").await, "ok");
+    assert_eq!(
+        fetch(&node, "a", "http://nobody.spin.internal/ok").await,
+        "ErrorCode::DestinationNotFound"
+    );
+    assert_eq!(
+        fetch(&node, "c", "http://inner.spin.internal/ok").await,
+        "ErrorCode::HttpRequestDenied"
+    );
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let request = Request::get(node.url("/a/fetch?url=http://inner.spin.internal/echo"))
+        .header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"));
+    let answer = node.send(request, "").await;
+    assert!(answer.echoed("traceparent").unwrap().contains(trace), "{}", answer.body);
+}
+
+/// A component that calls itself without end runs into the bounds, not into the ground.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_in_circles_ends() {
+    let settings = "allowed_outbound_hosts = [\"http://*.spin.internal\"]\n\
+                    [component.a.tool.tiffin]\ndeadline_ms = 3000";
+    let node = start(&guests(&[("a", settings), ("good", "")])).await;
+    let mut url = "http://a.spin.internal/ok".to_owned();
+    for _ in 0..6 {
+        let encoded = url.replace('%', "%25").replace('&', "%26").replace('?', "%3F");
+        url = format!("http://a.spin.internal/fetch?url={encoded}");
+    }
+    let encoded = url.replace('%', "%25").replace('?', "%3F");
+    assert_eq!(fetch(&node, "a", &encoded).await, "ok");
+    assert_eq!(node.get("/good/ok").await.body, "ok");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_askers_of_one_thing_reach_the_upstream_once() {
+    for (headers, status) in [
+        (vec![("cache-control", "public, max-age=5")], 404),
+        (vec![("cache-control", "public, max-age=60"), ("etag", "\"1\"")], 200),
+    ] {
+        let upstream = Upstream::start(move |_| {
+            let headers = headers.clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                reply(status, &headers, "answer")
+            }
+        })
+        .await;
+        // Little concurrency per instance: the askers are spread over many.
+        let settings = format!("{ANY_LOCAL}\n[component.a.tool.tiffin]\ninstance_concurrency = 8");
+        let node = start(&guests(&[("a", &settings)])).await;
+        let target = format!("/a/fetch?url={}", upstream.url("/stores/1"));
+        let answers = futures::future::join_all((0..200).map(|_| node.get(&target))).await;
+        for answer in &answers {
+            assert_eq!((answer.status.as_u16(), &*answer.body), (status, "answer"));
+        }
+        assert_eq!(upstream.hits(), 1);
+        let metrics = node.metrics().await;
+        assert!(metrics.contains("edge_outbound_collapsed_total"), "{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_may_be_shared_is_shared() {
+    let upstream = Upstream::start(async |request: Request<hyper::body::Incoming>| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let headers: &[(&str, &str)] = match request.uri().path() {
+            "/public" => &[("cache-control", "public, max-age=60")],
+            "/private" => &[("cache-control", "private, max-age=60")],
+            "/cookie" => &[("set-cookie", "a=b")],
+            _ => &[],
+        };
+        reply(200, headers, "answer")
+    })
+    .await;
+    let node = start(&guests(&[("a", ANY_LOCAL)])).await;
+    let ask = async |path: &str, header: Option<(&str, &str)>| {
+        let mut request = Request::get(node.url(&format!("/a/fetch?url={}", upstream.url(path))));
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        assert_eq!(node.send(request, "").await.body, "answer");
+    };
+    let mut seen = 0;
+    for (what, first, second, expected) in [
+        ("the same", ("/same", None), ("/same", None), 1),
+        ("other URLs", ("/one", None), ("/two", None), 2),
+        (
+            "languages",
+            ("/l", Some(("accept-language", "en"))),
+            ("/l", Some(("accept-language", "zh"))),
+            2,
+        ),
+        (
+            "credentials",
+            ("/c", Some(("authorization", "x"))),
+            ("/c", Some(("authorization", "x"))),
+            2,
+        ),
+        ("private answers", ("/private", None), ("/private", None), 2),
+        ("cookies", ("/cookie", None), ("/cookie", None), 2),
+    ] {
+        tokio::join!(ask(first.0, first.1), ask(second.0, second.1));
+        assert_eq!(upstream.hits() - seen, expected, "{what}");
+        seen = upstream.hits();
+    }
+    // One after the other: only a public answer lingers, and not for long.
+    for (path, expected) in [("/public", 1), ("/plain", 2)] {
+        ask(path, None).await;
+        ask(path, None).await;
+        assert_eq!(upstream.hits() - seen, expected, "{path}");
+        seen = upstream.hits();
+    }
+    tokio::time::sleep(Duration::from_millis(edge_node::limits::COLLAPSE_LINGER_MS + 100)).await;
+    ask("/public", None).await;
+    assert_eq!(upstream.hits() - seen, 1, "it lingered too long");
+}
+
+/// The leader of a flight is killed at its deadline: those who wait are not stuck with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_dies_frees_its_waiters() {
+    let upstream = Upstream::start(async |_| {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        reply(200, &[], "answer")
+    })
+    .await;
+    let hasty = format!("{ANY_LOCAL}\n[component.hasty.tool.tiffin]\ndeadline_ms = 200");
+    let node = start(&guests(&[("hasty", &hasty), ("patient", ANY_LOCAL)])).await;
+    let url = upstream.url("/slow");
+    let leader = fetch(&node, "hasty", &url);
+    let waiter = async {
+        tokio::time::sleep(Duration::from_millis(80)).await;
+        fetch(&node, "patient", &url).await
+    };
+    let (leader, waiter) = tokio::join!(leader, waiter);
+    assert!(leader.contains("function-timeout"), "{leader}");
+    assert_eq!(waiter, "answer");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_is_told_to_all_who_wait_and_not_remembered() {
+    let settings = format!("{ANY_LOCAL}\n[component.a.tool.tiffin]\nupstream_timeout_ms = 400");
+    let upstream = Upstream::start(async |_| {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        reply(200, &[], "late")
+    })
+    .await;
+    let node = start(&guests(&[("a", &settings)])).await;
+    let url = upstream.url("/");
+    let answers = futures::future::join_all((0..20).map(|_| fetch(&node, "a", &url))).await;
+    assert!(answers.iter().all(|a| a == "ErrorCode::HttpResponseTimeout"), "{answers:?}");
+    let hits = upstream.hits();
+    assert_eq!(fetch(&node, "a", &url).await, "ErrorCode::HttpResponseTimeout");
+    assert_eq!(upstream.hits(), hits + 1, "a failure must not linger");
+}
+
+/// Two requests in one instance: the host must not give one's trace to the other's fetch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn traces_are_never_mixed_up() {
+    let upstream = Upstream::start(async |request: Request<hyper::body::Incoming>| {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let trace = request.headers().get("traceparent").map(|t| t.to_str().unwrap().to_owned());
+        reply(200, &[("cache-control", "no-store")], &trace.unwrap_or_default())
+    })
+    .await;
+    let node = start(&guests(&[("a", ANY_LOCAL)])).await;
+    let ask = async |number: u32| {
+        let id = format!("{:032x}", 0xabc0_0000 + number);
+        let url = upstream.url(&format!("/{number}"));
+        let request = Request::get(node.url(&format!("/a/fetch?url={url}")))
+            .header("traceparent", format!("00-{id}-b7ad6b7169203331-01"));
+        let answer = node.send(request, "").await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert!(answer.body.contains(&id), "{} for {id}", answer.body);
+    };
+    futures::future::join_all((1..60).map(ask)).await;
+}
