@@ -1,0 +1,271 @@
+//! Starts a core with a small store and speaks to it.
+
+use core_service::app::App;
+use core_service::auth::keys::Keys;
+use core_service::clock::{Clock, ManualClock};
+use core_service::db::Db;
+use core_service::idempotency::in_flight::InFlight;
+use core_service::ids::IdGenerator;
+use core_service::payments::sandbox::{Sandbox, WebhookSender};
+use core_service::payments::signature;
+use core_service::telemetry::Metrics;
+use core_service::{jobs, limits, payments, router};
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tiffin_api::id::UserId;
+use tiffin_api::token::Role;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+/// 2026-11-25T12:00:00Z, a Wednesday.
+const NOW_MS: i64 = 1_795_608_000_000;
+/// How long a test waits for something that happens on its own.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The diner who orders unless a test says otherwise.
+pub const DINER: i64 = 1001;
+
+/// An answer, read whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes)
+            .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.bytes)))
+    }
+
+    /// Asserts a problem document with this status and code, and returns it.
+    pub fn problem(&self, status: u16, code: &str) -> Value {
+        let body = self.json();
+        assert_eq!((self.status, body["code"].as_str()), (status, Some(code)), "{body}");
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(body["status"], status);
+        body
+    }
+
+    /// Asserts the status and returns the body.
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.bytes));
+        self.json()
+    }
+}
+
+/// A running core.
+pub struct Core {
+    pub app: Arc<App>,
+    pub clock: Arc<ManualClock>,
+    pub url: String,
+    client: reqwest::Client,
+    keys_used: AtomicU64,
+    _folder: TempDir,
+}
+
+impl Core {
+    /// Starts a core and loads the fixture.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&folder.path().join("ledger.sqlite")).await.unwrap();
+        let clock = Arc::new(ManualClock::at(NOW_MS));
+        let keys = Arc::new(Keys::from_parts([1; 32], [2; 32]));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let sender =
+            WebhookSender::new(&url, Arc::clone(&keys), clock.clone(), TaskTracker::new());
+        let app = Arc::new(App {
+            clock: clock.clone(),
+            ids: IdGenerator::new(clock.clone(), 1),
+            keys,
+            in_flight: InFlight::default(),
+            sandbox: Sandbox::with_webhooks(db.clone(), sender),
+            metrics: Metrics::default(),
+            pay_within_ms: limits::PAY_WITHIN_MS,
+            db,
+        });
+        let routes = router::router(Arc::clone(&app), true);
+        tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        let core = Self {
+            app,
+            clock,
+            url,
+            client: reqwest::Client::new(),
+            keys_used: AtomicU64::new(0),
+            _folder: folder,
+        };
+        core.import(include_str!("fixture.ndjson")).await.expect(200);
+        core
+    }
+
+    /// A token for a user.
+    pub fn token(&self, user: i64, roles: &[Role]) -> String {
+        self.app.keys.sign_token(UserId::from_raw(user), roles, self.clock.now_ms(), 900)
+    }
+
+    pub async fn import(&self, rows: &str) -> Reply {
+        let token = self.token(1, &[Role::Admin]);
+        let request = self
+            .client
+            .post(format!("{}/v1/admin/import", self.url))
+            .bearer_auth(token)
+            .header("content-type", "application/x-ndjson")
+            .body(rows.to_owned());
+        reply(request).await
+    }
+
+    /// A request without a token.
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    /// GET as the diner.
+    pub async fn get(&self, path: &str) -> Reply {
+        reply(self.request("GET", path).bearer_auth(self.token(DINER, &[Role::Diner]))).await
+    }
+
+    /// POST as the diner with a fresh Idempotency-Key.
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.post_as(DINER, &[Role::Diner], path, &self.fresh_key(), body).await
+    }
+
+    /// Places an order as the diner under this Idempotency-Key.
+    pub async fn order_under(&self, key: &str, basket: &Value) -> Reply {
+        self.post_as(DINER, &[Role::Diner], "/v1/orders", key, basket).await
+    }
+
+    pub async fn post_as(
+        &self,
+        user: i64,
+        roles: &[Role],
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> Reply {
+        let request = self
+            .request("POST", path)
+            .bearer_auth(self.token(user, roles))
+            .header("idempotency-key", key)
+            .json(body);
+        reply(request).await
+    }
+
+    pub fn fresh_key(&self) -> String {
+        format!("key-{}", self.keys_used.fetch_add(1, Ordering::SeqCst))
+    }
+
+    /// The id of a store by its English name.
+    pub async fn store(&self, name: &str) -> String {
+        let stores = self.get("/v1/stores?lang=en").await.expect(200);
+        let store = stores["stores"].as_array().unwrap().iter().find(|s| s["name"] == name);
+        store.unwrap_or_else(|| panic!("no store {name}"))["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The id of an item by its English name.
+    pub async fn item(&self, store: &str, name: &str) -> String {
+        let menu = self.get(&format!("/v1/stores/{store}/menu?lang=en")).await.expect(200);
+        let categories = menu["categories"].as_array().unwrap();
+        let mut items = categories.iter().flat_map(|c| c["items"].as_array().unwrap());
+        let item = items.find(|item| item["name"] == name);
+        item.unwrap_or_else(|| panic!("no item {name}"))["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A pickup order of one line at the Noodle Bar.
+    pub async fn basket(&self, item: &str, quantity: u32, options: &[&str]) -> Value {
+        let store = self.store("Noodle Bar").await;
+        let item_id = self.item(&store, item).await;
+        json!({
+            "store_id": store, "fulfilment": {"kind": "pickup"},
+            "lines": [{"item_id": item_id, "quantity": quantity, "options": options}],
+        })
+    }
+
+    /// Places an order for tea and returns it.
+    pub async fn tea_order(&self) -> Value {
+        let basket = self.basket("Tea", 2, &[]).await;
+        self.post("/v1/orders", &basket).await.expect(201)
+    }
+
+    /// Pays an order by a sandbox method.
+    pub async fn pay(&self, order: &Value, method: &str) -> Reply {
+        let path = format!("/v1/orders/{}/payments", text(&order["id"]));
+        self.post(&path, &json!({"method": method})).await
+    }
+
+    pub async fn order(&self, id: &Value) -> Value {
+        self.get(&format!("/v1/orders/{}", text(id))).await.expect(200)
+    }
+
+    /// Waits until the order passes the test, and returns it.
+    pub async fn until(&self, id: &Value, holds: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let order = self.order(id).await;
+            if holds(&order) {
+                return order;
+            }
+            assert!(Instant::now() < deadline, "the order never got there: {order}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Tells the sandbox to send a webhook.
+    pub async fn sandbox(&self, payment: &Value, ask: &Value) -> Reply {
+        let path = format!("/sandbox/payments/{}/webhooks", text(&payment["id"]));
+        reply(self.request("POST", &path).json(ask)).await
+    }
+
+    /// Posts a webhook with this signature header.
+    pub async fn webhook(&self, body: &Value, signature: &str) -> Reply {
+        let request = self
+            .request("POST", "/v1/webhooks/payments/sandbox")
+            .header(signature::HEADER, signature)
+            .json(body);
+        reply(request).await
+    }
+
+    /// The signature header that the sandbox would send.
+    pub fn sign(&self, body: &Value) -> String {
+        let bytes = serde_json::to_vec(body).unwrap();
+        signature::sign(&self.app.keys, "sandbox", &bytes, self.clock.now_ms())
+    }
+
+    /// Runs the jobs once.
+    pub async fn run_jobs(&self) {
+        jobs::close_overdue(&self.app).await.unwrap();
+        payments::refund::send_due(&self.app).await.unwrap();
+    }
+
+    /// (on hand, available, reserved) of an item, as the ledger says.
+    pub async fn stock(&self, item_id: &str) -> (i64, i64, i64) {
+        let mut conn = self.app.db.read().await.unwrap();
+        sqlx::query_as("SELECT on_hand, available, reserved FROM stock WHERE item_id = ?")
+            .bind(item_id.parse::<i64>().unwrap())
+            .fetch_one(&mut *conn)
+            .await
+            .unwrap()
+    }
+
+    pub async fn count(&self, table_count: &'static str) -> i64 {
+        let mut conn = self.app.db.read().await.unwrap();
+        sqlx::query_scalar(table_count).fetch_one(&mut *conn).await.unwrap()
+    }
+}
+
+/// Sends a request and reads its answer.
+pub async fn reply(request: reqwest::RequestBuilder) -> Reply {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Reply { status, headers, bytes: response.bytes().await.unwrap().to_vec() }
+}
+
+pub fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("not a string: {value}"))
+}
