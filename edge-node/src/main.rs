@@ -1,6 +1,7 @@
 //! The command line of edge-node.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,6 +49,10 @@ struct Up {
     /// The value of an application variable; wins over SPIN_VARIABLE_<NAME>. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
     variable: Vec<(String, String)>,
+
+    /// Stop when standard input ends: a parent that dies takes the node with it.
+    #[arg(long)]
+    exit_on_stdin_close: bool,
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {
@@ -90,10 +95,29 @@ async fn run(up: Up) -> anyhow::Result<()> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = stdin_closed(up.exit_on_stdin_close) => {}
     }
     tracing::info!("stopping: requests in progress may finish");
     if !node.shutdown().await {
         tracing::warn!("some requests did not finish in time and were cut off");
     }
     Ok(())
+}
+
+/// Resolves when standard input ends, if it is watched. The read has a thread of its own, because a
+/// blocked read of tokio's would hold up the program's end.
+async fn stdin_closed(watched: bool) {
+    if watched {
+        let (closed, wait) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0_u8; 64];
+            while std::io::stdin().read(&mut buffer).is_ok_and(|read| read > 0) {}
+            // Nobody listens once the program is stopping for another reason.
+            let _ = closed.send(());
+        });
+        if wait.await.is_ok() {
+            return;
+        }
+    }
+    std::future::pending().await
 }
