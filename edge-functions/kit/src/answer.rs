@@ -58,6 +58,12 @@ impl Answer {
             .with(ALLOW, allow)
     }
 
+    /// The body is over the limit.
+    pub fn body_too_large(max_bytes: usize) -> Self {
+        let detail = format!("a body may have at most {max_bytes} bytes here");
+        Problem::new(ErrorCode::BodyTooLarge, detail).into()
+    }
+
     /// Sets a header. A value that no header may have is left out: values come from our own code or
     /// from headers that were read before.
     #[must_use]

@@ -53,24 +53,29 @@ pub struct Plan {
 
 /// Reads a request. The error is the answer to give.
 pub fn plan(request: &Parts) -> Result<Plan, Box<Answer>> {
+    enum Route<'a> {
+        Stores,
+        Store(&'a str),
+        Menu(&'a str),
+    }
     let segments = path::segments(request.uri.path())?;
     let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
-    let known: &[&'static str] = match segments[..] {
-        ["v1", "stores"] => &["lang", "limit", "cursor"],
-        ["v1", "stores", _] => &["lang"],
-        ["v1", "stores", _, "menu"] => &["lang", "at"],
+    let route = match segments[..] {
+        ["v1", "stores"] => Route::Stores,
+        ["v1", "stores", id] => Route::Store(id),
+        ["v1", "stores", id, "menu"] => Route::Menu(id),
         _ => return Err(path::not_found().into()),
     };
     require_read(&request.method)?;
-    let query = Query::parse(request.uri.query(), known)?;
+    let query = Query::parse(request.uri.query(), &["lang", "limit", "cursor", "at"])?;
     let language = lang::choose(&query, &request.headers)?;
-    let resource = match segments[..] {
-        ["v1", "stores", id] => Resource::Store { id: store_id(id)? },
-        ["v1", "stores", id, _] => Resource::Menu { id: store_id(id)?, at_ms: moment(&query)? },
-        _ => Resource::Stores {
-            limit: query.number("limit", 1..=PAGE_MAX)?,
-            cursor: cursor(&query)?,
-        },
+    let resource = match route {
+        Route::Stores => {
+            let limit = query.number("limit", 1..=PAGE_MAX)?;
+            Resource::Stores { limit, cursor: cursor(&query)? }
+        }
+        Route::Store(id) => Resource::Store { id: store_id(id)? },
+        Route::Menu(id) => Resource::Menu { id: store_id(id)?, at_ms: moment(&query)? },
     };
     Ok(Plan { resource, language })
 }

@@ -17,6 +17,7 @@ use spin_sdk::http::{FullBody, Response};
 use spin_sdk::wasip3::http_compat::{IncomingBody, IncomingMessage};
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
+use tiffin_api::{ErrorCode, Problem};
 
 /// A response as the host takes it.
 pub type HostResponse = Response<FullBody<Bytes>>;
@@ -62,6 +63,16 @@ pub enum BodyError {
     TooLarge,
     /// The peer broke it off.
     Broken,
+}
+
+impl BodyError {
+    /// What a client is told whose request body this happened to.
+    pub fn into_answer(self, max_bytes: usize) -> Answer {
+        match self {
+            Self::TooLarge => Answer::body_too_large(max_bytes),
+            Self::Broken => Problem::new(ErrorCode::BadRequest, "the body broke off").into(),
+        }
+    }
 }
 
 /// Reads a whole body of at most `max_bytes`, and no more of it than that.
