@@ -17,7 +17,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use tiffin_api::catalog::{Menu, Store, StoreList};
 use tiffin_api::id::StoreId;
-use tiffin_api::import::{CONTENT_TYPE, ImportReport};
+use tiffin_api::import::{CONTENT_TYPE, ImportReport, Row};
 use tiffin_api::text::Lang;
 use tiffin_api::token::Role;
 use tiffin_api::{ErrorCode, Problem};
@@ -161,8 +161,8 @@ async fn read_menu(
 #[utoipa::path(
     post, path = "/v1/admin/import", tag = "catalog", security(("bearer" = [])),
     request_body(
-        content = String, content_type = "application/x-ndjson",
-        description = "one JSON object a line, each a `Row`"
+        content = Row, content_type = "application/x-ndjson",
+        description = "newline-delimited JSON: one row a line, any number of lines"
     ),
     responses(
         (status = 200, body = ImportReport),

@@ -7,6 +7,8 @@
 //! Invariants: an import loads the whole file or nothing of it; an item that exists keeps its stock; a
 //! store's version grows with every import that changes the store or its menu, and with no other.
 
+#[cfg(test)]
+mod demo_city;
 pub mod faults;
 pub mod hours;
 pub mod http;

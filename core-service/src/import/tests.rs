@@ -93,3 +93,18 @@ fn a_file_is_read_within_the_limit() {
     fs::File::create(&large).unwrap().set_len(limits::IMPORT_BODY_BYTES as u64 + 1).unwrap();
     assert!(read_file(&large).unwrap_err().to_string().contains("split it by store"));
 }
+
+#[test]
+fn the_command_takes_either_a_token_or_the_data_folder() {
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: ImportArgs,
+    }
+    let parse = |line: &str| <Cli as clap::Parser>::try_parse_from(line.split(' '));
+    let parsed = parse("import city.jsonl --data tiffin-data").unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(parsed.args.core.as_str(), "http://127.0.0.1:3001/");
+    assert!(parse("import city.jsonl --token abc").is_ok());
+    assert!(parse("import city.jsonl").is_err());
+    assert!(parse("import city.jsonl --token abc --data tiffin-data").is_err());
+}
