@@ -119,7 +119,8 @@ fn compile(engine: &Engine, bytes: &[u8], id: &str, path: &Path) -> Result<Compo
     Component::new(engine, bytes).map_err(|error| LoadError::Invalid {
         id: id.to_owned(),
         path: path.to_owned(),
-        reason: format!("{error:#}"),
+        // The parser's reasons have several lines; a person is told one sentence.
+        reason: format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" "),
     })
 }
 

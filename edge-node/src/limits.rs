@@ -92,6 +92,9 @@ pub const MAX_HEAD_BYTES: usize = 64 << 10;
 pub const MAX_TARGET_BYTES: usize = 8 << 10;
 /// How long a client may take to send a request's head; also how long an idle connection is kept.
 pub const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take nothing of its answer before it is cut off: while it holds the answer
+/// it also holds a place among its component's requests.
+pub const WRITE_STALL: Duration = Duration::from_secs(10);
 /// Bytes of one request body.
 pub const MAX_REQUEST_BODY_BYTES: u64 = 1 << 20;
 /// How long the next piece of a request body may take.

@@ -1,8 +1,9 @@
 //! The budgets of one instance: linear memory and processor time.
 //!
-//! Processor time is measured exactly, at each crossing between guest and host, and checked at each
-//! epoch tick; it counts from the last request that the instance took. Time spent waiting in the
-//! host is not the guest's. A guest over budget traps: its instance ends, and no other.
+//! Processor time is the time that guest code holds a thread, taken at each crossing between guest
+//! and host and checked at each epoch tick; it counts from the last request that the instance took.
+//! Time spent waiting in the host is not the guest's; time that the system gives to other processes
+//! is, so budgets are to be generous. A guest over budget traps: its instance ends, and no other.
 
 use std::fmt;
 use std::time::{Duration, Instant};

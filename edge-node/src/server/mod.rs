@@ -7,6 +7,7 @@
 mod access;
 mod inbound;
 mod screen;
+mod stall;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use self::access::Access;
 use self::inbound::{Inbound, Verdict};
+use self::stall::StallGuard;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
@@ -83,7 +85,7 @@ fn connect(
     client: SocketAddr,
     front: Arc<Front>,
 ) -> hyper::server::conn::http1::Connection<
-    TokioIo<TcpStream>,
+    TokioIo<StallGuard>,
     impl hyper::service::Service<
         Request<Incoming>,
         Response = Response<WasiBody>,
@@ -103,7 +105,7 @@ fn connect(
         .header_read_timeout(limits::HEAD_READ_TIMEOUT)
         .max_headers(limits::MAX_HEADERS)
         .max_buf_size(limits::MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(StallGuard::new(stream)), service)
 }
 
 impl Front {

@@ -6,6 +6,9 @@ use http::StatusCode;
 
 use crate::common::{TestNode, guests, start};
 
+/// Prompt enough on a busy machine, and far from what a guest that is not stopped would take.
+const PROMPT: Duration = Duration::from_secs(4);
+
 async fn good_and_bad(bad_hints: &str) -> TestNode {
     let hints = format!("[component.bad.tool.tiffin]\n{bad_hints}");
     start(&guests(&[("good", ""), ("bad", &hints)])).await
@@ -24,7 +27,7 @@ async fn misbehave(node: &TestNode, target: &str) -> (StatusCode, String, Durati
             let asked = Instant::now();
             let answer = node.get("/good/ok").await;
             assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "ok"));
-            assert!(asked.elapsed() < Duration::from_millis(400), "{:?}", asked.elapsed());
+            assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -43,7 +46,7 @@ async fn a_loop_ends_at_the_cpu_budget() {
     let (status, code, elapsed) = misbehave(&node, "/bad/loop").await;
     assert_eq!((status, &*code), (StatusCode::INTERNAL_SERVER_ERROR, "function-failed"));
     assert!(elapsed >= Duration::from_millis(200), "{elapsed:?}");
-    assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
+    assert!(elapsed < PROMPT, "{elapsed:?}");
     assert!(node.metrics().await.contains(r#"edge_traps_total{component="bad",kind="cpu"} 1"#));
 }
 
@@ -92,7 +95,7 @@ async fn a_guest_that_waits_too_long_is_given_up_at_its_deadline() {
     let (status, code, elapsed) = misbehave(&node, "/bad/slow?ms=5000").await;
     assert_eq!((status, &*code), (StatusCode::GATEWAY_TIMEOUT, "function-timeout"));
     assert!(elapsed >= Duration::from_millis(300), "{elapsed:?}");
-    assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
+    assert!(elapsed < PROMPT, "{elapsed:?}");
 }
 
 /// The guest blocks its whole instance: the deadline inside its event loop is never polled, and the
@@ -102,7 +105,7 @@ async fn a_guest_that_blocks_its_instance_is_dropped_with_it() {
     let node = good_and_bad("deadline_ms = 300").await;
     let (status, code, elapsed) = misbehave(&node, "/bad/block?ms=60000").await;
     assert_eq!((status, &*code), (StatusCode::GATEWAY_TIMEOUT, "function-timeout"));
-    assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
+    assert!(elapsed < PROMPT, "{elapsed:?}");
     let ended = r#"edge_traps_total{component="bad",kind="deadline"} 1"#;
     for _ in 0..40 {
         if node.metrics().await.contains(ended) {
@@ -133,11 +136,13 @@ async fn a_late_trap_fails_its_companions_and_nobody_later() {
 /// A budget is per request, not per instance: many honest requests do not add up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cpu_budget_begins_anew_with_each_request() {
-    let node = good_and_bad("cpu_budget_ms = 50").await;
-    for _ in 0..300 {
-        assert_eq!(node.get("/bad/slow?ms=1").await.body, "slow");
+    let node = good_and_bad("cpu_budget_ms = 400").await;
+    for _ in 0..12 {
+        assert_eq!(node.get("/bad/burn?ms=60").await.body, "burned");
     }
-    assert!(!node.metrics().await.contains("edge_traps_total{"));
+    let metrics = node.metrics().await;
+    assert!(!metrics.contains("edge_traps_total{"), "{metrics}");
+    assert!(metrics.contains(r#"edge_instances_started_total{component="bad"} 1"#), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

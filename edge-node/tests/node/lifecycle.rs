@@ -27,13 +27,10 @@ async fn requests_in_progress_finish_and_new_ones_find_the_door_closed() {
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
 
-/// How long until the node is there, in a cache directory of the test's own.
-async fn start_in(cache: &Path) -> Duration {
-    let begin = Instant::now();
+/// Starts a node on a cache directory of the test's own.
+async fn start_in(cache: &Path) {
     let node = try_start(&guests(&[("a", ""), ("b", "")]), cache, &[]).await.unwrap();
-    let elapsed = begin.elapsed();
     assert_eq!(node.get("/b/ok").await.body, "ok");
-    elapsed
 }
 
 fn entries(cache: &Path) -> Vec<std::path::PathBuf> {
@@ -46,7 +43,7 @@ async fn compiled_components_are_kept_and_damaged_ones_replaced() {
 
     let cache = tempfile::tempdir().unwrap();
     let cache = cache.path().join("made/by/the/node");
-    let cold = start_in(&cache).await;
+    start_in(&cache).await;
     let [entry] = &entries(&cache)[..] else {
         panic!("one file, one entry: {:?}", entries(&cache))
     };
@@ -54,8 +51,8 @@ async fn compiled_components_are_kept_and_damaged_ones_replaced() {
     assert_eq!(written.permissions().mode() & 0o777, 0o600);
     let whole = std::fs::read(entry).unwrap();
 
-    let warm = start_in(&cache).await;
-    assert!(warm < cold / 2, "warm {warm:?}, cold {cold:?}");
+    // A compiled component is always written: an entry that stays as it is was used.
+    start_in(&cache).await;
     assert_eq!(std::fs::metadata(entry).unwrap().modified().unwrap(), written.modified().unwrap());
 
     let mut flipped = whole.clone();
@@ -156,7 +153,7 @@ fn the_program_logs_json_and_stops_on_sigterm() {
     let request = b"GET /a/talk?word=hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     std::io::Write::write_all(&mut stream, request).unwrap();
     let answer = std::io::read_to_string(stream).unwrap();
-    assert!(answer.ends_with("talked"), "{answer}");
+    assert!(answer.contains("\r\n\r\n6\r\ntalked\r\n"), "{answer}");
 
     let spoken = next("hello from stdout");
     assert_eq!((&spoken["component"], &spoken["stream"]), (&"a".into(), &"stdout".into()));

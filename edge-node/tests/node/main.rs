@@ -1,5 +1,7 @@
 //! Real nodes in this process, real guests, real sockets. Start at `common`.
 
+#![expect(clippy::unwrap_used, reason = "in a test the panic is the report")]
+
 mod common;
 
 mod components;

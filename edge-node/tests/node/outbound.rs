@@ -39,11 +39,9 @@ async fn failures_have_their_own_codes() {
     })
     .await;
     let long = Upstream::start(async |_| reply(200, &[], &"x".repeat(9 << 20))).await;
-    let settings = format!(
-        "allowed_outbound_hosts = [\"http://127.0.0.1:*\", \"http://no.invalid\", \
-         \"https://127.0.0.1\"]\n[component.a.tool.tiffin]\nupstream_timeout_ms = 300"
-    );
-    let node = start(&guests(&[("a", &settings)])).await;
+    let settings = "allowed_outbound_hosts = [\"http://127.0.0.1:*\", \"http://no.invalid\", \
+                    \"https://127.0.0.1\"]\n[component.a.tool.tiffin]\nupstream_timeout_ms = 300";
+    let node = start(&guests(&[("a", settings)])).await;
     let begin = Instant::now();
     assert_eq!(fetch(&node, "a", &silent.url("/")).await, "ErrorCode::HttpResponseTimeout");
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());

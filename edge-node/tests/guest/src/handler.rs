@@ -24,6 +24,7 @@ async fn handle(request: Request) -> Result<Answer> {
         "ok" => text(StatusCode::OK, "ok"),
         "count" => text(StatusCode::OK, COUNT.fetch_add(1, Ordering::Relaxed).to_string()),
         "loop" => spin_forever(),
+        "burn" => burn(&request),
         "hog" => hog(),
         "trap" => panic!("asked to trap"),
         "fail" => Err("asked to fail".into()),
@@ -81,6 +82,15 @@ fn spin_forever() -> Result<Answer> {
     loop {
         turns = std::hint::black_box(turns.wrapping_add(1));
     }
+}
+
+/// Works for a while, as an honest guest may.
+fn burn(request: &Request) -> Result<Answer> {
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < Duration::from_millis(millis(request)) {
+        std::hint::spin_loop();
+    }
+    text(StatusCode::OK, "burned")
 }
 
 /// Takes memory, and touches it, until the host says no.
