@@ -27,8 +27,8 @@ pub const BACKGROUND_REFRESHES_MAX: usize = 64;
 pub const CORE_BODY_MAX_BYTES: usize = 4 << 20;
 /// How long a connection to the core may take, ms.
 pub const CORE_CONNECT_TIMEOUT_MS: u64 = 500;
-/// How long the core may take to begin its answer to a read, ms.
-pub const CORE_FIRST_BYTE_TIMEOUT_MS: u64 = 2_000;
+/// How long the core may take to begin its answer to a public read, ms.
+pub const READ_FIRST_BYTE_TIMEOUT_MS: u64 = 2_000;
 /// After the core failed to answer, how long stale entries are served without asking again, ms. A core
 /// that hangs then costs one diner in a while the timeout, not each of them.
 pub const CORE_HOLD_OFF_MS: i64 = 1_000;

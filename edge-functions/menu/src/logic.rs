@@ -11,6 +11,7 @@ use tiffin_api::{ErrorCode, Problem};
 use tiffin_kit::answer::{Answer, require_read};
 use tiffin_kit::cache::{Fetched, Policy, Wanted};
 use tiffin_kit::lang::{self, Choice};
+use tiffin_kit::limits::READ_FIRST_BYTE_TIMEOUT_MS;
 use tiffin_kit::path;
 use tiffin_kit::query::{self, Query};
 
@@ -24,6 +25,7 @@ pub const POLICY: Policy = Policy {
     stale_while_revalidate_ms: 60_000,
     stale_if_error_ms: 24 * 3_600_000,
     absent_ms: 30_000,
+    first_byte_timeout_ms: READ_FIRST_BYTE_TIMEOUT_MS,
     valid_until_ms,
 };
 

@@ -20,6 +20,8 @@ pub struct Policy {
     pub stale_if_error_ms: u64,
     /// How long it is believed that something does not exist, ms.
     pub absent_ms: u64,
+    /// How long the core may take to begin its answer, ms.
+    pub first_byte_timeout_ms: u64,
     /// Until when a document says that it holds, ms since the epoch.
     pub valid_until_ms: fn(&[u8]) -> Option<i64>,
 }
@@ -216,6 +218,7 @@ mod tests {
         stale_while_revalidate_ms: 60_000,
         stale_if_error_ms: 86_400_000,
         absent_ms: 30_000,
+        first_byte_timeout_ms: 1_000,
         valid_until_ms: |_| None,
     };
 

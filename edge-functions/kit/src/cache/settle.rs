@@ -167,6 +167,7 @@ mod tests {
         stale_while_revalidate_ms: 60_000,
         stale_if_error_ms: 86_400_000,
         absent_ms: 30_000,
+        first_byte_timeout_ms: 1_000,
         valid_until_ms: |body| std::str::from_utf8(body).ok()?.parse().ok(),
     };
     const NOW_MS: i64 = 100_000_000;

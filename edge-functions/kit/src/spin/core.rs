@@ -4,6 +4,7 @@ use super::{BodyError, read_body};
 use crate::cache::Failure;
 use crate::limits::CORE_BODY_MAX_BYTES;
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, Request, StatusCode};
 use spin_sdk::http::FullBody;
 use spin_sdk::wasip3::http::types::RequestOptions;
@@ -47,8 +48,7 @@ pub async fn send(request: CoreRequest) -> Result<CoreResponse, Failure> {
     let target = request.target.clone();
     attempt(request).await.map_err(|(failure, reason)| {
         // A target can hold a diner's ids: only its path's first words are told.
-        let route: String =
-            target.split(['?']).next().unwrap_or_default().chars().take(24).collect();
+        let route: String = target.split('?').next().unwrap_or_default().chars().take(24).collect();
         eprintln!("{}: {method} {route}: {reason}", failure.detail());
         failure
     })
@@ -61,6 +61,7 @@ async fn attempt(request: CoreRequest) -> Result<CoreResponse, (Failure, String)
         .map_err(|error| unreachable(format!("the variable {CORE_URL}: {error}")))?;
     let uri = format!("{}{}", base.trim_end_matches('/'), request.target);
 
+    let body_bytes = request.body.len();
     let mut outbound = Request::builder()
         .method(request.method)
         .uri(uri)
@@ -68,6 +69,9 @@ async fn attempt(request: CoreRequest) -> Result<CoreResponse, (Failure, String)
         .body(FullBody::new(request.body))
         .map_err(|error| unreachable(error.to_string()))?;
     *outbound.headers_mut() = request.headers;
+    if body_bytes > 0 {
+        outbound.headers_mut().insert(CONTENT_LENGTH, body_bytes.into());
+    }
 
     let response =
         spin_sdk::http::send(outbound).await.map_err(|error| unreachable(format!("{error:?}")))?;

@@ -11,8 +11,8 @@ use crate::cache::{
     absent_slot, classify, decide, later, settle,
 };
 use crate::limits::{
-    BACKGROUND_REFRESHES_MAX, CORE_CONNECT_TIMEOUT_MS, CORE_FIRST_BYTE_TIMEOUT_MS,
-    CORE_HOLD_OFF_MS, MEMORY_MAX_BYTES, MEMORY_MAX_ENTRIES, STORED_VALUE_MAX_BYTES,
+    BACKGROUND_REFRESHES_MAX, CORE_CONNECT_TIMEOUT_MS, CORE_HOLD_OFF_MS, MEMORY_MAX_BYTES,
+    MEMORY_MAX_ENTRIES, STORED_VALUE_MAX_BYTES,
 };
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderName, IF_NONE_MATCH};
@@ -90,7 +90,7 @@ async fn ask(
     past_caches: bool,
 ) -> Result<Fetched, Box<Answer>> {
     let etag = held.as_deref().and_then(Entry::etag);
-    let outcome = get(wanted, etag, past_caches).await;
+    let outcome = get(policy, wanted, etag, past_caches).await;
     let now_ms = now_ms();
     let failed = matches!(outcome, Outcome::Failed(_));
     CORE_FAILED_AT_MS.store(if failed { now_ms } else { 0 }, Ordering::Relaxed);
@@ -105,7 +105,7 @@ async fn ask(
 }
 
 /// Asks the core, with nothing of the client's request but its trace.
-async fn get(wanted: &Wanted, etag: Option<&str>, past_caches: bool) -> Outcome {
+async fn get(policy: &Policy, wanted: &Wanted, etag: Option<&str>, past_caches: bool) -> Outcome {
     let mut headers = HeaderMap::new();
     if let Some(traceparent) = &wanted.traceparent {
         headers.insert(HeaderName::from_static("traceparent"), traceparent.clone());
@@ -122,7 +122,7 @@ async fn get(wanted: &Wanted, etag: Option<&str>, past_caches: bool) -> Outcome 
         headers,
         body: Bytes::new(),
         connect_timeout_ms: CORE_CONNECT_TIMEOUT_MS,
-        first_byte_timeout_ms: CORE_FIRST_BYTE_TIMEOUT_MS,
+        first_byte_timeout_ms: policy.first_byte_timeout_ms,
     };
     match core::send(request).await {
         Ok(response) => classify(response.status, &response.headers, response.body),
