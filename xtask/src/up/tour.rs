@@ -30,7 +30,7 @@ curl -sS {{edge}}/v1/orders/$ORDER -H "Authorization: Bearer $TOKEN"
 "#;
 
 /// Features of an ordinary order by an ordinary diner.
-const RISK_FEATURES: &str = r#"{}"#;
+const RISK_FEATURES: &str = r#"{"action":"order","account_age_days":400,"orders_thirty_days":6,"requests_last_minute":3,"basket_minor":2400,"hour_local":19}"#;
 
 /// What the demo city offers for trying.
 #[derive(Debug, PartialEq, Eq)]
