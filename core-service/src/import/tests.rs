@@ -1,3 +1,5 @@
+//! The import client against a running core.
+
 use super::*;
 use crate::app::testing::{TestApp, app};
 use crate::catalog::testing::{file, rows};

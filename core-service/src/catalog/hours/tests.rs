@@ -1,3 +1,5 @@
+//! Opening hours in time zones: tables of instants, and what must hold of every schedule.
+
 use super::*;
 use proptest::prelude::*;
 use tiffin_api::FieldError;

@@ -1,3 +1,5 @@
+//! The catalog's API over the whole router: languages, validators, imports and their refusals.
+
 use crate::app::testing::{NOW_MS, app};
 use crate::catalog::testing::{Client, category_row, file, item_row, rows, store_row};
 use crate::limits;

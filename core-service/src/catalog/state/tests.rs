@@ -1,3 +1,5 @@
+//! The rules of imported rows: each broken one is named at its pointer.
+
 use super::*;
 use crate::catalog::testing::{category_row, item_row, option_row, store_row};
 use tiffin_api::import::OptionRow;

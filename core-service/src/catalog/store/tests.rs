@@ -1,3 +1,5 @@
+//! Imports and reads on a real ledger.
+
 use super::import::{apply, load_known};
 use super::*;
 use crate::app::testing::{NOW_MS, TestApp, app};

@@ -1,3 +1,5 @@
+//! Files as a whole: lines, references, duplicates.
+
 use super::*;
 use crate::catalog::testing::{category_row, deal_row, file, item_row, rows, store_row};
 use tiffin_api::FieldError;

@@ -1,3 +1,5 @@
+//! Deals over the whole router.
+
 use crate::app::testing::{NOW_MS, app};
 use crate::catalog::testing::{Client, file, rows};
 use serde_json::json;
