@@ -128,6 +128,8 @@ pub const MAX_COLLAPSED_BODY_BYTES: u64 = 1 << 20;
 pub const COLLAPSE_LINGER_MS: u64 = 500;
 /// Bytes of finished answers kept for that time.
 pub const MAX_LINGER_BYTES: u64 = 16 << 20;
+/// How long a flight may take to bring its whole answer.
+pub const FLIGHT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Flights in progress at a time; beyond, requests are not collapsed.
 pub const MAX_FLIGHTS: usize = 4_096;
 

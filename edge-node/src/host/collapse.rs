@@ -22,7 +22,7 @@ use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::upstream::{Failure, Patience, Upstream, collect};
@@ -85,22 +85,22 @@ struct State {
 /// The duty to land a flight.
 ///
 /// Invariant: while a key is in `flights` exactly one obligation for it lives, and its drop takes
-/// the key out and closes the channel. A leader that is cancelled, or whose instance dies, thus
-/// frees its waiters: they see the closed channel and one of them leads anew.
-struct Obligation<'a> {
-    collapser: &'a Collapser,
+/// the key out and closes the channel. A flight that is given up thus frees its waiters: they see
+/// the closed channel and one of them leads anew.
+struct Obligation {
+    collapser: Arc<Collapser>,
     key: Key,
     landing: watch::Sender<Option<Landing>>,
 }
 
-impl Drop for Obligation<'_> {
+impl Drop for Obligation {
     fn drop(&mut self) {
         self.collapser.lock().flights.remove(&self.key);
     }
 }
 
-enum Role<'a> {
-    Leads(Obligation<'a>),
+enum Role {
+    Leads(Obligation),
     Waits(watch::Receiver<Option<Landing>>),
     Served(Arc<Answer>),
     /// There are too many flights to join another.
@@ -118,7 +118,7 @@ impl Collapser {
     /// # Errors
     /// What failed; of a shared flight, the same for all who waited.
     pub(crate) async fn fetch(
-        &self,
+        self: &Arc<Self>,
         upstream: &Upstream,
         request: Request<WasiBody>,
         patience: Patience,
@@ -128,7 +128,7 @@ impl Collapser {
         loop {
             let mut flight = match self.join(&key) {
                 Role::Leads(obligation) => {
-                    return obligation.fly(upstream, request, patience).await;
+                    return obligation.depart(upstream.clone(), request, patience).await;
                 }
                 Role::Alone => return upstream.send(request, patience).await,
                 Role::Served(answer) => {
@@ -143,7 +143,7 @@ impl Collapser {
                 return Err(Failure::FirstByteTimeout);
             };
             let Ok(landing) = landed else {
-                // The leader is gone without landing: join anew, perhaps as the leader.
+                // The flight was given up: join anew, perhaps as the leader.
                 continue;
             };
             match landing {
@@ -168,7 +168,7 @@ impl Collapser {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn join(&self, key: &Key) -> Role<'_> {
+    fn join(self: &Arc<Self>, key: &Key) -> Role {
         let mut state = self.lock();
         if let Some((answer, until)) = state.lingering.get(key)
             && *until > Instant::now()
@@ -183,14 +183,30 @@ impl Collapser {
         }
         let (landing, flight) = watch::channel(None);
         state.flights.insert(Arc::clone(key), flight);
-        Role::Leads(Obligation { collapser: self, key: Arc::clone(key), landing })
+        Role::Leads(Obligation { collapser: Arc::clone(self), key: Arc::clone(key), landing })
     }
 }
 
-impl Obligation<'_> {
+impl Obligation {
+    /// Flies in a task of its own: a leader whose guest is stuck or dies does not hold up the rest.
+    async fn depart(
+        self,
+        upstream: Upstream,
+        request: Request<WasiBody>,
+        patience: Patience,
+    ) -> Result<Response<WasiBody>, Failure> {
+        let flight = self.fly(upstream, request, patience);
+        let task = tokio::spawn(timeout(limits::FLIGHT_TIMEOUT, flight));
+        match task.await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_given_up)) => Err(Failure::BodyTimeout),
+            Err(_stopped) => Err(Failure::Terminated),
+        }
+    }
+
     async fn fly(
         self,
-        upstream: &Upstream,
+        upstream: Upstream,
         request: Request<WasiBody>,
         patience: Patience,
     ) -> Result<Response<WasiBody>, Failure> {
@@ -336,8 +352,22 @@ mod tests {
 
     use http::{HeaderMap, HeaderName, Request, StatusCode};
 
-    use super::{key_of, linger};
+    use std::sync::Arc;
+
+    use super::{Collapser, Key, Role, key_of, linger};
     use crate::body::full;
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn an_obligation_that_is_dropped_frees_the_waiters() {
+        let collapser = Arc::new(Collapser::new(Arc::new(Metrics::new())));
+        let key: Key = "http://core/".into();
+        let Role::Leads(obligation) = collapser.join(&key) else { panic!("the first leads") };
+        let Role::Waits(mut flight) = collapser.join(&key) else { panic!("the second waits") };
+        drop(obligation);
+        assert!(flight.wait_for(Option::is_some).await.is_err(), "the waiter is told");
+        assert!(matches!(collapser.join(&key), Role::Leads(_)), "and may lead");
+    }
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let line = |(name, value): &(&'static str, &'static str)| {

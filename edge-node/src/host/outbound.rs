@@ -27,7 +27,7 @@ type Sent = Result<(Response<WasiBody>, IoResult), Error>;
 /// The ways out, shared by all components.
 pub(crate) struct Network {
     upstream: Upstream,
-    collapser: Collapser,
+    collapser: Arc<Collapser>,
     /// The application itself, once it is put together.
     site: OnceLock<Weak<Site>>,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Network {
 impl Network {
     /// Without connections, and without the application for now.
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        let collapser = Collapser::new(metrics);
+        let collapser = Arc::new(Collapser::new(metrics));
         Self { upstream: Upstream::new(), collapser, site: OnceLock::new() }
     }
 

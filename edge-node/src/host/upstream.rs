@@ -94,7 +94,8 @@ pub(crate) struct Patience {
     pub(crate) between_bytes: Duration,
 }
 
-/// The client of the whole node.
+/// The client of the whole node. Cloning shares its connections.
+#[derive(Clone)]
 pub(crate) struct Upstream {
     client: Client<HttpConnector, WasiBody>,
     places: Arc<Semaphore>,
