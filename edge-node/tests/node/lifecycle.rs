@@ -1,7 +1,7 @@
 //! Starting, stopping, and what a person sees when it does not start.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -86,6 +86,17 @@ async fn what_keeps_a_node_from_starting_is_said_in_one_sentence() {
     }
 }
 
+/// A started program that a failing test does not leave behind.
+struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Both fail when it has ended by itself, as it should.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The program itself, as a person starts it.
 fn edge_node(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_edge-node"));
@@ -127,7 +138,7 @@ fn the_program_logs_json_and_stops_on_sigterm() {
     let manifest = dir.path().join("spin.toml");
     std::fs::write(&manifest, guests(&[("a", "")])).unwrap();
     let cache = cache_dir();
-    let mut child = edge_node(&[
+    let child = edge_node(&[
         "--from",
         manifest.to_str().unwrap(),
         "--listen",
@@ -139,7 +150,8 @@ fn the_program_logs_json_and_stops_on_sigterm() {
     ])
     .spawn()
     .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut child = Started(child);
+    let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
     let mut next = |wanted: &str| loop {
         let line = lines.next().expect("the log goes on").unwrap();
         let line: serde_json::Value = serde_json::from_str(&line).expect("each line is JSON");
@@ -173,9 +185,9 @@ fn the_program_logs_json_and_stops_on_sigterm() {
     assert!(answer.contains(logged["trace_id"].as_str().unwrap()), "{answer}");
     assert!(logged["duration_us"].is_u64() && logged["timestamp"].is_string(), "{logged}");
 
-    let stopped = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let stopped = Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status().unwrap();
     assert!(stopped.success());
-    assert!(child.wait().unwrap().success(), "a signal to stop is no failure");
-    let said = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
+    assert!(child.0.wait().unwrap().success(), "a signal to stop is no failure");
+    let said = std::io::read_to_string(child.0.stdout.take().unwrap()).unwrap();
     assert_eq!(said, "", "stdout stays empty");
 }
