@@ -117,8 +117,10 @@ async fn private_routes_need_a_token_at_the_edge_already() {
 }
 
 /// How many requests for orders the core has answered.
-async fn requests_of_the_core(house: &House) -> usize {
+async fn requests_of_the_core(house: &House) -> u64 {
     let metrics = house.core.get("/metrics").await;
     let text = String::from_utf8(metrics.bytes).unwrap();
-    text.lines().filter(|line| line.contains("requests_total") && line.contains("/orders")).count()
+    let of_orders = |line: &&str| line.contains("requests_total") && line.contains("/orders");
+    let counts = text.lines().filter(of_orders).filter_map(|line| line.rsplit(' ').next());
+    counts.map(|count| count.parse::<u64>().unwrap()).sum()
 }

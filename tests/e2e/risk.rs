@@ -5,9 +5,9 @@ use tiffin_tests::{House, Reply};
 
 fn ordinary() -> Value {
     json!({
-        "action": "order", "account_age_days": 400, "orders_thirty_days": 6,
+        "action": "order", "account_age_days": 400, "orders_30d": 6,
         "requests_last_minute": 3, "basket_minor": 2400, "hour_local": 19,
-        "failed_payments_day": 0, "distinct_cards_week": 1, "device_age_hours": 4000,
+        "failed_payments_24h": 0, "distinct_cards_7d": 1, "device_age_hours": 4000,
         "typical_basket_minor": 2600, "coupon_share_permille": 100, "address_distance_m": 0,
     })
 }
@@ -26,10 +26,10 @@ async fn scores_are_repeatable_and_say_why() {
     }
     let mut hasty = ordinary();
     hasty["account_age_days"] = json!(0);
-    hasty["orders_thirty_days"] = json!(0);
+    hasty["orders_30d"] = json!(0);
     hasty["requests_last_minute"] = json!(300);
-    hasty["failed_payments_day"] = json!(9);
-    hasty["distinct_cards_week"] = json!(6);
+    hasty["failed_payments_24h"] = json!(9);
+    hasty["distinct_cards_7d"] = json!(6);
     let alarm = score(&house, &hasty).await.expect(200);
     assert_eq!(alarm["decision"], "deny", "{alarm}");
     assert!(!alarm["reasons"].as_array().unwrap().is_empty());

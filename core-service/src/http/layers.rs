@@ -42,7 +42,7 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     let status = response.status().as_u16();
     app.metrics.observe_request(&method, &route, status, elapsed);
     let duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-    span.in_scope(|| tracing::info!(%method, path, route, status, duration_us, "request"));
+    tracing::info!(trace_id, %method, path, route, status, duration_us, "request");
     response
 }
 

@@ -9,8 +9,7 @@ use tiffin_api::token::Role;
 async fn a_quote_prices_what_an_order_then_costs() {
     let core = Core::start().await;
     let mut basket = core.basket("Ramen", 2, &["large"]).await;
-    basket["fulfilment"] =
-        json!({"kind": "delivery", "location": {"lat": 52.53, "lng": 13.405}});
+    basket["fulfilment"] = json!({"kind": "delivery", "location": {"lat": 52.53, "lng": 13.405}});
     let quote = core.post("/v1/quotes", &basket).await.expect(200);
     assert_eq!(quote["subtotal_minor"], 2800);
     assert_eq!(quote["delivery_fee_minor"], 250);
@@ -43,7 +42,8 @@ async fn a_stale_quote_is_refused_with_the_new_total() {
     let core = Core::start().await;
     let mut basket = core.basket("Tea", 2, &[]).await;
     let quote = core.post("/v1/quotes", &basket).await.expect(200);
-    let dearer = include_str!("fixture.ndjson").replace("\"price_minor\":300", "\"price_minor\":350");
+    let dearer =
+        include_str!("fixture.ndjson").replace("\"price_minor\":300", "\"price_minor\":350");
     core.import(&dearer).await.expect(200);
 
     basket["quote_id"] = quote["quote_id"].clone();

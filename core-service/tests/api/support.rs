@@ -78,8 +78,7 @@ impl Core {
         let keys = Arc::new(Keys::from_parts([1; 32], [2; 32]));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let sender =
-            WebhookSender::new(&url, Arc::clone(&keys), clock.clone(), TaskTracker::new());
+        let sender = WebhookSender::new(&url, Arc::clone(&keys), clock.clone(), TaskTracker::new());
         let app = Arc::new(App {
             clock: clock.clone(),
             ids: IdGenerator::new(clock.clone(), 1),

@@ -13,24 +13,24 @@ use super::http;
 const TEMPLATE: &str = r#"Try it, in another terminal:
 
 # Menus and countdowns come from the edge; nobody has to sign in.
-curl -sS {{edge}}/v1/stores
-curl -sS "{{edge}}/v1/stores/{{store}}/menu?lang=en"
-curl -sS {{edge}}/v1/deals/{{deal}}/countdown
-curl -sS {{edge}}/v1/risk/score -H 'Content-Type: application/json' -d '{{risk}}'
+curl -sS -w '\n' {{edge}}/v1/stores
+curl -sS -w '\n' "{{edge}}/v1/stores/{{store}}/menu?lang=en"
+curl -sS -w '\n' {{edge}}/v1/deals/{{deal}}/countdown
+curl -sS -w '\n' {{edge}}/v1/risk/score -H 'Content-Type: application/json' -d '{{risk}}'
 
 # A price, an order, its payment, and the order's state afterwards. The token lasts an hour.
 TOKEN={{token}}
 KEY=try-$(date +%s)
-curl -sS {{edge}}/v1/quotes -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{{basket}}'
-curl -sS {{edge}}/v1/orders -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: $KEY" -H 'Content-Type: application/json' -d '{{basket}}'
+curl -sS -w '\n' {{edge}}/v1/quotes -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{{basket}}'
+curl -sS -w '\n' {{edge}}/v1/orders -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: $KEY" -H 'Content-Type: application/json' -d '{{basket}}'
 # The same order once more, by its key: the same answer, no second order.
 ORDER=$(curl -sS {{edge}}/v1/orders -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: $KEY" -H 'Content-Type: application/json' -d '{{basket}}' | sed 's/^{"id":"\([0-9]*\)".*/\1/')
-curl -sS {{edge}}/v1/orders/$ORDER/payments -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: $KEY-pay" -H 'Content-Type: application/json' -d '{"method":"sandbox_capture"}'
-curl -sS {{edge}}/v1/orders/$ORDER -H "Authorization: Bearer $TOKEN"
+curl -sS -w '\n' {{edge}}/v1/orders/$ORDER/payments -H "Authorization: Bearer $TOKEN" -H "Idempotency-Key: $KEY-pay" -H 'Content-Type: application/json' -d '{"method":"sandbox_capture"}'
+curl -sS -w '\n' {{edge}}/v1/orders/$ORDER -H "Authorization: Bearer $TOKEN"
 "#;
 
 /// Features of an ordinary order by an ordinary diner.
-const RISK_FEATURES: &str = r#"{"action":"order","account_age_days":400,"orders_thirty_days":6,"requests_last_minute":3,"basket_minor":2400,"hour_local":19}"#;
+const RISK_FEATURES: &str = r#"{"action":"order","account_age_days":400,"orders_30d":6,"requests_last_minute":3,"basket_minor":2400,"hour_local":19}"#;
 
 /// What the demo city offers for trying.
 #[derive(Debug, PartialEq, Eq)]
