@@ -29,9 +29,11 @@ pub const CORE_BODY_MAX_BYTES: usize = 4 << 20;
 pub const CORE_CONNECT_TIMEOUT_MS: u64 = 500;
 /// How long the core may take to begin its answer to a public read, ms.
 pub const READ_FIRST_BYTE_TIMEOUT_MS: u64 = 2_000;
-/// After the core failed to answer, how long stale entries are served without asking again, ms. A core
-/// that hangs then costs one diner in a while the timeout, not each of them.
-pub const CORE_HOLD_OFF_MS: i64 = 1_000;
+/// After the core failed to answer, how long nobody waits for it who has a stale entry, ms. A core that
+/// hangs then costs one diner in a while the timeout, not each of them.
+pub const CORE_FAILING_MS: i64 = 30_000;
+/// How often the core is asked in the background during that time, ms.
+pub const CORE_PROBE_EVERY_MS: i64 = 1_000;
 /// What a diner is told in `Retry-After` while the core cannot be reached, s.
 pub const RETRY_AFTER_S: u32 = 2;
 

@@ -25,7 +25,7 @@
 //! |---|---|
 //! | `tiffin-menu; hit; ttl=4` | fresh |
 //! | `tiffin-menu; hit; ttl=-12` | stale, being refreshed in the background |
-//! | `tiffin-menu; hit; ttl=-90; detail=core-unreachable` | stale; the core failed a moment ago and was not asked again |
+//! | `tiffin-menu; hit; ttl=-90; detail=core-unreachable` | stale; the core failed a moment ago, and nobody waits for it |
 //! | `tiffin-menu; fwd=stale; ttl=-90; detail=core-unreachable` | stale; the core was asked and did not answer |
 //! | `tiffin-menu; fwd=stale; fwd-status=500; ttl=-90; detail=core-error` | stale; the core answered with an error |
 //! | `tiffin-menu; fwd=stale; fwd-status=304; ttl=5; stored` | the core confirmed what was here |

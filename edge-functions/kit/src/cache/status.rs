@@ -6,9 +6,9 @@ use super::settle::Failure;
 /// How an answer was come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// From here, without asking the core for it.
+    /// From here, without waiting for the core.
     Hit {
-        /// Why the core was not asked although the entry is stale: it failed a moment ago.
+        /// Why the core was not waited for although it should be: it failed a moment ago.
         failure: Option<Failure>,
     },
     /// From here, after the core was asked and failed.

@@ -45,11 +45,10 @@ pub struct CoreResponse {
 /// nowhere else.
 pub async fn send(request: CoreRequest) -> Result<CoreResponse, Failure> {
     let method = request.method.clone();
-    let target = request.target.clone();
+    // What follows the second segment can be a diner's: an order's id.
+    let route: Vec<_> = request.target.split(['/', '?']).take(3).map(str::to_owned).collect();
     attempt(request).await.map_err(|(failure, reason)| {
-        // A target can hold a diner's ids: only its path's first words are told.
-        let route: String = target.split('?').next().unwrap_or_default().chars().take(24).collect();
-        eprintln!("{}: {method} {route}: {reason}", failure.detail());
+        eprintln!("{}: {method} {}: {reason}", failure.detail(), route.join("/"));
         failure
     })
 }
@@ -61,7 +60,8 @@ async fn attempt(request: CoreRequest) -> Result<CoreResponse, (Failure, String)
         .map_err(|error| unreachable(format!("the variable {CORE_URL}: {error}")))?;
     let uri = format!("{}{}", base.trim_end_matches('/'), request.target);
 
-    let body_bytes = request.body.len();
+    // Without a length a body is sent in chunks; a read has none.
+    let body_bytes = (!request.method.is_safe()).then_some(request.body.len());
     let mut outbound = Request::builder()
         .method(request.method)
         .uri(uri)
@@ -69,7 +69,7 @@ async fn attempt(request: CoreRequest) -> Result<CoreResponse, (Failure, String)
         .body(FullBody::new(request.body))
         .map_err(|error| unreachable(error.to_string()))?;
     *outbound.headers_mut() = request.headers;
-    if body_bytes > 0 {
+    if let Some(body_bytes) = body_bytes {
         outbound.headers_mut().insert(CONTENT_LENGTH, body_bytes.into());
     }
 

@@ -11,8 +11,8 @@ use crate::cache::{
     absent_slot, classify, decide, later, settle,
 };
 use crate::limits::{
-    BACKGROUND_REFRESHES_MAX, CORE_CONNECT_TIMEOUT_MS, CORE_HOLD_OFF_MS, MEMORY_MAX_BYTES,
-    MEMORY_MAX_ENTRIES, STORED_VALUE_MAX_BYTES,
+    BACKGROUND_REFRESHES_MAX, CORE_CONNECT_TIMEOUT_MS, CORE_FAILING_MS, CORE_PROBE_EVERY_MS,
+    MEMORY_MAX_BYTES, MEMORY_MAX_ENTRIES, STORED_VALUE_MAX_BYTES,
 };
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderName, IF_NONE_MATCH};
@@ -38,7 +38,8 @@ pub async fn fetch(policy: &'static Policy, wanted: Wanted) -> Result<Fetched, B
             refresh_in_background(policy, wanted, Arc::clone(&entry), now_ms);
             Ok(Fetched { entry, status: Status::Hit { failure: None } })
         }
-        Decision::Revalidate { usable_if_error: true } if core_failed_lately(now_ms) => {
+        Decision::Revalidate { usable_if_error: true } if core_failed(CORE_FAILING_MS, now_ms) => {
+            refresh_in_background(policy, wanted, Arc::clone(&entry), now_ms);
             let failure = Some(Failure::Unreachable);
             Ok(Fetched { entry, status: Status::Hit { failure } })
         }
@@ -165,7 +166,7 @@ fn remember(key: &str, entry: &Arc<Entry>, contradicted: &str) {
 }
 
 fn refresh_in_background(policy: &'static Policy, wanted: Wanted, held: Arc<Entry>, now_ms: i64) {
-    if core_failed_lately(now_ms) {
+    if core_failed(CORE_PROBE_EVERY_MS, now_ms) {
         return;
     }
     let Some(guard) = Refreshing::begin(&wanted.key) else { return };
@@ -176,9 +177,10 @@ fn refresh_in_background(policy: &'static Policy, wanted: Wanted, held: Arc<Entr
     });
 }
 
-fn core_failed_lately(now_ms: i64) -> bool {
+/// Whether the core's last answer was a failure, less than so long ago.
+fn core_failed(within_ms: i64, now_ms: i64) -> bool {
     let since_ms = now_ms.saturating_sub(CORE_FAILED_AT_MS.load(Ordering::Relaxed));
-    (0..CORE_HOLD_OFF_MS).contains(&since_ms)
+    (0..within_ms).contains(&since_ms)
 }
 
 /// The obligation to refresh a key: held by one task at a time, given up when that task ends, however
