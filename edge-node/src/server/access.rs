@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -35,6 +36,8 @@ pub(super) struct Access {
     route: Option<String>,
     problem: Option<&'static str>,
     sent_bytes: u64,
+    /// What Content-Length says: hyper asks for no more once that much has left.
+    promised_bytes: Option<u64>,
     is_complete: bool,
 }
 
@@ -58,6 +61,7 @@ impl Access {
             route: None,
             problem: None,
             sent_bytes: 0,
+            promised_bytes: None,
             is_complete: false,
         }
     }
@@ -71,6 +75,8 @@ impl Access {
         strip_hop_by_hop(response.headers_mut());
         let trace = HeaderValue::try_from(self.trace.to_string());
         response.headers_mut().insert(X_TRACE_ID, trace.expect("hex digits are a header value"));
+        let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        self.promised_bytes = length.and_then(|length| length.parse().ok());
         // The answer to HEAD has no body, and an empty one is never polled.
         self.is_complete = self.method == Method::HEAD || response.body().is_end_stream();
         response.map(|body| Logged { body, access: self }.boxed_unsync())
@@ -135,7 +141,8 @@ impl Body for Logged {
         match &frame {
             Some(Ok(frame)) => {
                 self.access.sent_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.access.is_complete = self.body.is_end_stream();
+                let all_sent = self.access.promised_bytes == Some(self.access.sent_bytes);
+                self.access.is_complete = all_sent || self.body.is_end_stream();
             }
             Some(Err(error)) => {
                 let trace_id = self.access.trace;
