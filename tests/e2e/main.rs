@@ -1,5 +1,7 @@
 //! What diners meet, through the edge: orders, outages, countdowns, and bad manners.
 
+#![expect(clippy::unwrap_used, reason = "in a test the panic is the report")]
+
 mod countdown;
 mod manners;
 mod menus;

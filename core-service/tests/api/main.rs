@@ -1,6 +1,7 @@
 //! The core's API as its clients meet it: a real server on a loopback port, a real ledger in a temporary
 //! folder, the sandbox provider's webhooks over real HTTP. Only the clock is set by hand.
 
+#![expect(clippy::unwrap_used, reason = "in a test the panic is the report")]
 #![expect(unreachable_pub, reason = "`pub` marks what the test modules share; nothing is outside")]
 
 mod idempotency;
