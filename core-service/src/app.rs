@@ -8,6 +8,7 @@ use crate::ids::IdGenerator;
 use crate::payments::sandbox::Sandbox;
 use crate::telemetry::Metrics;
 use std::sync::Arc;
+use tokio_util::task::TaskTracker;
 
 /// The running core.
 pub struct App {
@@ -25,6 +26,8 @@ pub struct App {
     pub sandbox: Sandbox,
     /// Counters.
     pub metrics: Metrics,
+    /// Work that goes on when its client is gone; a stop waits for it before the ledger closes.
+    pub tasks: TaskTracker,
     /// How long an order may stay unpaid, ms.
     pub pay_within_ms: i64,
 }
@@ -71,6 +74,7 @@ pub mod testing {
             in_flight: InFlight::default(),
             sandbox: Sandbox::new(db.clone()),
             metrics: Metrics::default(),
+            tasks: TaskTracker::new(),
             pay_within_ms: limits::PAY_WITHIN_MS,
             db,
         });

@@ -73,8 +73,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let address = listener.local_addr()?;
 
     let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    let app = build_app(&args, db.clone(), address, tasks.clone())?;
+    let app = build_app(&args, db.clone(), address)?;
+    let tasks = app.tasks.clone();
     let jobs = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
     tokio::spawn(stop_when_told(stop.clone(), args.exit_on_stdin_close));
     tracing::info!(%address, data = %args.data.display(), "ready");
@@ -95,6 +95,10 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         served = server => served.context("the listener failed")?,
         () = grace => tracing::warn!("some requests did not finish in time"),
     }
+    tasks.close();
+    if tokio::time::timeout(limits::SHUTDOWN_GRACE, tasks.wait()).await.is_err() {
+        tracing::warn!("some work did not finish in time");
+    }
     jobs.await.context("the jobs ended badly")?;
     db.close().await;
     tracing::info!("stopped");
@@ -114,18 +118,18 @@ fn build_app(
     args: &ServeArgs,
     db: Db,
     address: SocketAddr,
-    tasks: TaskTracker,
 ) -> anyhow::Result<Arc<App>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let keys = Arc::new(Keys::load_or_create(&args.data)?);
     let core_url = format!("http://{address}");
-    let sender = WebhookSender::new(&core_url, Arc::clone(&keys), Arc::clone(&clock), tasks);
+    let sender = WebhookSender::new(&core_url, Arc::clone(&keys), Arc::clone(&clock), TaskTracker::new());
     Ok(Arc::new(App {
         ids: IdGenerator::new(Arc::clone(&clock), args.node),
         clock,
         in_flight: InFlight::default(),
         sandbox: Sandbox::with_webhooks(db.clone(), sender),
         metrics: Metrics::default(),
+        tasks: TaskTracker::new(),
         pay_within_ms: args.pay_within_s * 1_000,
         keys,
         db,

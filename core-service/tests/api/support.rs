@@ -86,6 +86,7 @@ impl Core {
             in_flight: InFlight::default(),
             sandbox: Sandbox::with_webhooks(db.clone(), sender),
             metrics: Metrics::default(),
+            tasks: TaskTracker::new(),
             pay_within_ms: limits::PAY_WITHIN_MS,
             db,
         });
