@@ -85,11 +85,14 @@ CREATE TABLE order_lines (
     CHECK (quantity > 0)
 );
 
--- Tries at collecting the money of an order. The id is also the provider's idempotency key. `scope` is
--- that of the request's Idempotency-Key: a retry after a crash goes on with the same payment.
+-- Tries at collecting the money of an order. The id is also the provider's idempotency key. `scope` and
+-- `body_hash` are those of the request: a retry after a crash goes on with the same payment. While the
+-- payment is undecided, a job asks the provider about it at `ask_at_ms`.
 CREATE TABLE payments (
     id BIGINT NOT NULL PRIMARY KEY,
     scope VARCHAR(64) NOT NULL UNIQUE,
+    body_hash VARCHAR(64) NOT NULL,
+    ask_at_ms BIGINT NOT NULL,
     order_id BIGINT NOT NULL,
     state VARCHAR(16) NOT NULL,
     version BIGINT NOT NULL,
@@ -102,6 +105,7 @@ CREATE TABLE payments (
     CHECK (amount_minor >= 0)
 );
 CREATE INDEX payments_by_order ON payments (order_id, id);
+CREATE INDEX payments_by_ask ON payments (state, ask_at_ms);
 
 -- Money on its way back. At most one refund of a payment, of its whole amount, for now.
 CREATE TABLE refunds (
@@ -151,6 +155,7 @@ CREATE TABLE sandbox_payments (
     outcome VARCHAR(16) NOT NULL,
     amount_minor BIGINT NOT NULL,
     currency VARCHAR(3) NOT NULL,
+    refund_id BIGINT NULL,
     refunded_minor BIGINT NOT NULL,
     CHECK (refunded_minor >= 0),
     CHECK (refunded_minor <= amount_minor)

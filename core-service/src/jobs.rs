@@ -1,66 +1,122 @@
-//! What happens without anybody asking: unpaid orders close, refunds are sent, old records are forgotten.
+//! What happens without anybody asking: unpaid orders close, undecided payments are asked about, refunds
+//! are sent, old answers are forgotten.
 //!
-//! Each job finds its work in the tables, so a crash loses none and a job that runs twice does nothing the
-//! second time.
+//! Each job finds its work in the tables, so a crash loses none, and work that is done twice has no effect
+//! the second time. One row that cannot be handled is logged and does not hold up the others.
 
 use crate::app::App;
-use crate::db::DbError;
+use crate::db::{Conn, DbError};
 use crate::orders::settle::{self, MoveError};
 use crate::orders::state::Move;
 use crate::orders::store as orders;
-use crate::{idempotency, limits, payments};
+use crate::payments::store as payments;
+use crate::payments::{reconcile, refund};
+use crate::{idempotency, limits};
 use std::sync::Arc;
+use tiffin_api::id::{OrderId, PaymentId, RefundId};
 use tokio_util::sync::CancellationToken;
 
 /// Runs every job every [`limits::JOB_PERIOD`] until `stop`.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let mut period = tokio::time::interval(limits::JOB_PERIOD);
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    for round in 0_u32.. {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = period.tick() => {}
         }
-        log("orders closed", close_overdue(&app).await);
-        log("refunds sent", payments::refund::send_due(&app).await);
-        log("idempotency records forgotten", forget_answers(&app).await);
-    }
-}
-
-fn log(what: &'static str, outcome: Result<usize, DbError>) {
-    match outcome {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(count, "{what}"),
-        Err(error) => tracing::error!(%error, "a job failed and will run again: {what}"),
-    }
-}
-
-/// Closes the orders whose time to pay has passed; their stock is free again.
-pub async fn close_overdue(app: &App) -> Result<usize, DbError> {
-    let now_ms = app.clock.now_ms();
-    let overdue = orders::overdue(&mut *app.db.read().await?, now_ms, limits::JOB_BATCH).await?;
-    let mut closed = 0;
-    for id in overdue {
-        let mut tx = app.db.write().await?;
-        let order = orders::get(&mut tx, id).await?;
-        match settle::apply(&mut tx, &app.ids, order, Move::Close, now_ms).await {
-            Ok(_) => {
-                tx.commit().await?;
-                closed += 1;
-            }
-            // It was paid between our look and our lock.
-            Err(MoveError::Invalid(_)) => {}
-            Err(MoveError::Db(error)) => return Err(error),
+        run_once(&app).await;
+        if round.is_multiple_of(limits::FORGET_EVERY_ROUNDS)
+            && let Err(error) = forget_answers(&app).await
+        {
+            tracing::error!(%error, "old answers could not be forgotten; it will be tried again");
         }
     }
-    Ok(closed)
+}
+
+/// One round of the jobs that settle orders and money.
+pub async fn run_once(app: &App) {
+    for job in [Job::CloseUnpaid, Job::AskProvider, Job::SendRefunds] {
+        match job.run(app).await {
+            Ok(0) => {}
+            Ok(done) => tracing::info!(?job, done, "a job did its work"),
+            Err(error) => tracing::error!(?job, %error, "a job failed and will run again"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Job {
+    CloseUnpaid,
+    AskProvider,
+    SendRefunds,
+}
+
+impl Job {
+    /// Handles all that is due, page by page; returns how many rows it moved.
+    async fn run(self, app: &App) -> Result<usize, DbError> {
+        let now_ms = app.clock.now_ms();
+        let mut moved = 0;
+        let mut after = 0;
+        loop {
+            let page = self.due(&mut *app.db.read().await?, now_ms, after).await?;
+            let Some(last) = page.last() else { return Ok(moved) };
+            after = *last;
+            for id in page {
+                match self.handle(app, id).await {
+                    Ok(did) => moved += usize::from(did),
+                    Err(error) => tracing::error!(job = ?self, id, %error, "a row is held up"),
+                }
+            }
+        }
+    }
+
+    async fn due(self, conn: &mut Conn, now_ms: i64, after: i64) -> Result<Vec<i64>, DbError> {
+        match self {
+            Self::CloseUnpaid => orders::overdue(conn, now_ms, after, limits::JOB_BATCH).await,
+            Self::AskProvider => payments::to_ask(conn, now_ms, after, limits::JOB_BATCH).await,
+            Self::SendRefunds => refund::due(conn, now_ms, after, limits::JOB_BATCH).await,
+        }
+    }
+
+    async fn handle(self, app: &App, id: i64) -> Result<bool, DbError> {
+        match self {
+            Self::CloseUnpaid => close_unpaid(app, OrderId::from_raw(id)).await,
+            Self::AskProvider => reconcile::ask(app, PaymentId::from_raw(id)).await,
+            Self::SendRefunds => refund::send(app, RefundId::from_raw(id)).await,
+        }
+    }
+}
+
+/// Closes an order whose time to pay has passed; its stock is free again.
+async fn close_unpaid(app: &App, id: OrderId) -> Result<bool, DbError> {
+    let mut tx = app.db.write().await?;
+    let order = orders::get(&mut tx, id).await?;
+    match settle::apply(&mut tx, &app.ids, order, Move::Close, app.clock.now_ms()).await {
+        Ok(_) => {
+            tx.commit().await?;
+            Ok(true)
+        }
+        // It was paid between our look and our lock.
+        Err(MoveError::Invalid(_)) => Ok(false),
+        Err(MoveError::Db(error)) => Err(error),
+    }
 }
 
 /// Forgets answers that nobody may retry for any more.
-async fn forget_answers(app: &App) -> Result<usize, DbError> {
+async fn forget_answers(app: &App) -> Result<(), DbError> {
     let before_ms = app.clock.now_ms() - limits::IDEMPOTENCY_KEEP_MS;
-    let mut tx = app.db.write().await?;
-    let forgotten = idempotency::store::forget(&mut tx, before_ms).await?;
-    tx.commit().await?;
-    Ok(usize::try_from(forgotten).unwrap_or(usize::MAX))
+    loop {
+        let mut conn = app.db.read().await?;
+        let old = idempotency::store::older_than(&mut conn, before_ms, limits::JOB_BATCH).await?;
+        drop(conn);
+        if old.is_empty() {
+            return Ok(());
+        }
+        let mut tx = app.db.write().await?;
+        for scope in &old {
+            idempotency::store::forget(&mut tx, scope).await?;
+        }
+        tx.commit().await?;
+    }
 }

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PaymentState {
-    /// Written down; the provider has not been asked yet.
+    /// Written down; what the provider says is not known yet.
     Created,
-    /// The provider has been asked and has not decided.
+    /// The provider knows of it and has not decided.
     Processing,
     /// The money is held.
     Authorized,

@@ -5,6 +5,7 @@
 //! takes the time as a parameter. Keys travel as a JWK set (RFC 7517) at `/.well-known/jwks.json`.
 
 use crate::id::UserId;
+use crate::problem::ErrorCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_compact::PublicKey;
@@ -127,6 +128,20 @@ pub enum TokenError {
     /// It was issued by or for somebody else.
     #[error("the token was not issued for this service")]
     WrongAudience,
+}
+
+impl From<TokenError> for ErrorCode {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Expired => Self::TokenExpired,
+            TokenError::Malformed
+            | TokenError::UnknownKey
+            | TokenError::BadSignature
+            | TokenError::NotYetValid
+            | TokenError::TooLongLived
+            | TokenError::WrongAudience => Self::Unauthenticated,
+        }
+    }
 }
 
 /// Checks tokens against a key set.

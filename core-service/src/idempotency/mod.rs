@@ -11,6 +11,7 @@ pub mod store;
 
 use crate::app::App;
 use crate::db::Tx;
+use crate::hex;
 use crate::http::error::ApiError;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -18,7 +19,6 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use in_flight::Claim;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 use store::Recorded;
 use tiffin_api::id::UserId;
 use tiffin_api::{ErrorCode, Problem};
@@ -43,16 +43,20 @@ impl Keyed {
             scope.update((part.len() as u64).to_be_bytes());
             scope.update(part);
         }
-        Self { scope: hex(&scope.finalize()), body_hash: hex(&Sha256::digest(body)) }
+        Self {
+            scope: hex::encode(&scope.finalize()),
+            body_hash: hex::encode(&Sha256::digest(body)),
+        }
     }
-}
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    /// Refuses a key that stood for another body before.
+    pub fn require_same_body(&self, body_hash: &str) -> Result<(), Problem> {
+        if self.body_hash == body_hash {
+            return Ok(());
+        }
+        let detail = "use a fresh key for a different request";
+        Err(Problem::new(ErrorCode::IdempotencyKeyReused, detail))
+    }
 }
 
 /// An answer's status and bytes.
@@ -115,6 +119,11 @@ impl Once {
         }
     }
 
+    /// The request.
+    pub fn keyed(&self) -> &Keyed {
+        &self.keyed
+    }
+
     /// Records the answer, commits, and only then lets the answer out.
     pub async fn finish(mut self, answer: Answer, now_ms: i64) -> Result<Response, ApiError> {
         store::save(&mut self.tx, &self.keyed, &answer, now_ms).await?;
@@ -122,10 +131,19 @@ impl Once {
         Ok(answer.into_response(false))
     }
 
-    /// Ends without a record: a refusal before execution.
-    pub async fn refuse(self, problem: Problem) -> Result<Response, ApiError> {
-        self.tx.rollback().await?;
-        Err(problem.into())
+    /// Ends with a refusal; nothing may have been saved but what stays true without the effect. A conflict
+    /// was decided on the state of the tables and is recorded like any answer. Anything else was not
+    /// executed: it leaves no record, so a corrected request may use the same key.
+    pub async fn refuse(self, problem: Problem, now_ms: i64) -> Result<Response, ApiError> {
+        match StatusCode::from_u16(problem.status) {
+            Ok(status @ StatusCode::CONFLICT) => {
+                self.finish(Answer::json(status, &problem), now_ms).await
+            }
+            _ => {
+                self.tx.rollback().await?;
+                Err(problem.into())
+            }
+        }
     }
 
     /// Commits what has been saved so far and keeps the claim, for a request that must ask somebody else
@@ -164,9 +182,6 @@ fn claim(app: &App, keyed: &Keyed) -> Result<Claim, ApiError> {
 }
 
 fn replay(recorded: Recorded, keyed: &Keyed) -> Result<Response, ApiError> {
-    if recorded.body_hash != keyed.body_hash {
-        let detail = "use a fresh key for a different request";
-        return Err(Problem::new(ErrorCode::IdempotencyKeyReused, detail).into());
-    }
+    keyed.require_same_body(&recorded.body_hash)?;
     Ok(recorded.answer.into_response(true))
 }

@@ -47,11 +47,23 @@ pub async fn save(
     Ok(())
 }
 
-/// Forgets the records written before `before_ms`; returns how many.
-pub async fn forget(conn: &mut Conn, before_ms: i64) -> Result<u64, DbError> {
-    let done = sqlx::query("DELETE FROM idempotency WHERE created_at_ms < ?")
-        .bind(before_ms)
-        .execute(conn)
-        .await?;
-    Ok(done.rows_affected())
+/// Scopes of records written before `before_ms`.
+pub async fn older_than(
+    conn: &mut Conn,
+    before_ms: i64,
+    limit: u32,
+) -> Result<Vec<String>, DbError> {
+    let scopes =
+        sqlx::query_scalar("SELECT scope FROM idempotency WHERE created_at_ms < ? LIMIT ?")
+            .bind(before_ms)
+            .bind(i64::from(limit))
+            .fetch_all(conn)
+            .await?;
+    Ok(scopes)
+}
+
+/// Forgets a record.
+pub async fn forget(conn: &mut Conn, scope: &str) -> Result<(), DbError> {
+    sqlx::query("DELETE FROM idempotency WHERE scope = ?").bind(scope).execute(conn).await?;
+    Ok(())
 }

@@ -10,16 +10,18 @@ use crate::catalog::store::load_for_pricing;
 use crate::catalog::{item_served_at, store_open_at};
 use crate::db::Conn;
 use crate::http::error::ApiError;
-use crate::http::extract::{IdempotencyKey, Json, PageQuery, Path, Query};
+use crate::http::extract::{IdempotencyKey, Json, PageQuery, Path, Query, Raw};
 use crate::idempotency::{Answer, Begun, Keyed, Once};
 use crate::limits;
 use crate::payments;
 use crate::pricing::http::name_price;
 use crate::pricing::quote_id;
+use crate::pricing::state::check_shape;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use http::{StatusCode, Uri};
+use sqlx::Connection as _;
 use std::sync::Arc;
 use tiffin_api::id::{OrderId, UserId};
 use tiffin_api::order::{Order, OrderList, OrderState, PlaceOrder};
@@ -63,7 +65,7 @@ async fn create(
     IdempotencyKey(key): IdempotencyKey,
     Json { value: body, raw }: Json<PlaceOrder>,
 ) -> Result<Response, ApiError> {
-    check_note(&body)?;
+    check(&body)?;
     let keyed = Keyed::new(principal.user_id, uri.path(), &key, &raw);
     let mut once = match Once::begin(&app, keyed).await? {
         Begun::Replay(response) => {
@@ -75,32 +77,26 @@ async fn create(
     let now_ms = app.clock.now_ms();
     match place_order(&app, &mut once.tx, principal.user_id, body, now_ms).await {
         Ok(order) => {
+            let response = once.finish(Answer::json(StatusCode::CREATED, &order), now_ms).await?;
             app.metrics.order("placed");
-            once.finish(Answer::json(StatusCode::CREATED, &order), now_ms).await
+            Ok(response)
         }
         Err(ApiError(problem)) => {
             app.metrics.order(problem.code.as_str());
-            refuse(once, *problem, now_ms).await
+            once.refuse(*problem, now_ms).await
         }
     }
 }
 
-/// A conflict was decided on the state of the store and is recorded; anything else was not executed.
-async fn refuse(once: Once, problem: Problem, now_ms: i64) -> Result<Response, ApiError> {
-    match StatusCode::from_u16(problem.status) {
-        Ok(status @ StatusCode::CONFLICT) => {
-            once.finish(Answer::json(status, &problem), now_ms).await
-        }
-        _ => once.refuse(problem).await,
-    }
-}
-
-fn check_note(body: &PlaceOrder) -> Result<(), ApiError> {
+/// Refuses what can be refused before the one writing transaction is taken up.
+fn check(body: &PlaceOrder) -> Result<(), Problem> {
+    check_shape(&body.basket)?;
     match &body.note {
         Some(note) if note.chars().count() > limits::NOTE_CHARS => {
             let detail = format!("a note has at most {} characters", limits::NOTE_CHARS);
             let errors = vec![FieldError::at("/note", detail)];
-            Err(Problem::with_errors(ErrorCode::ValidationFailed, "", errors).into())
+            let detail = "some fields are not valid";
+            Err(Problem::with_errors(ErrorCode::ValidationFailed, detail, errors))
         }
         _ => Ok(()),
     }
@@ -192,9 +188,12 @@ async fn list(
 ) -> Result<impl IntoResponse, ApiError> {
     let limit = page.limit()?;
     let mut conn = app.db.read().await?;
-    let orders = store::list(&mut conn, principal.user_id, page.cursor()?, limit).await?;
-    let full = orders.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-    let next_cursor = orders.last().filter(|_| full).map(|order| order.id.to_string());
+    // One more than asked for tells whether there is a next page.
+    let mut orders = store::list(&mut conn, principal.user_id, page.cursor()?, limit + 1).await?;
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = orders.len() > wanted;
+    orders.truncate(wanted);
+    let next_cursor = orders.last().filter(|_| more).map(|order| order.id.to_string());
     Ok(([(CACHE_CONTROL, "private, no-store")], axum::Json(OrderList { orders, next_cursor })))
 }
 
@@ -210,23 +209,37 @@ async fn read(
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
     let mut conn = app.db.read().await?;
-    let mut order = find_visible(&mut conn, &principal, &id).await?;
-    order.payments = payments::store::of_order(&mut conn, order.id).await?;
+    // One snapshot: an order that awaits money beside its captured payment would be a riddle.
+    let mut snapshot = conn.begin().await?;
+    let mut order = find_visible(&mut snapshot, &principal, &id).await?;
+    order.payments = payments::store::of_order(&mut snapshot, order.id).await?;
     Ok(([(CACHE_CONTROL, "private, no-store")], axum::Json(order)))
 }
 
-/// An order that the principal may see. Somebody else's is not found, so that ids tell nothing.
-pub async fn find_visible(
-    conn: &mut Conn,
-    principal: &Principal,
-    id: &str,
-) -> Result<Order, ApiError> {
-    let not_found =
-        || Problem::new(ErrorCode::OrderNotFound, "your orders are listed at /v1/orders");
+fn not_found() -> Problem {
+    Problem::new(ErrorCode::OrderNotFound, "your orders are listed at /v1/orders")
+}
+
+async fn find(conn: &mut Conn, id: &str) -> Result<Order, ApiError> {
     let id: OrderId = id.parse().map_err(|_| not_found())?;
-    let order = store::find(conn, id).await?.ok_or_else(not_found)?;
-    let staff = principal.has(Role::Merchant) || principal.has(Role::Admin);
-    if order.user_id == principal.user_id || staff { Ok(order) } else { Err(not_found().into()) }
+    Ok(store::find(conn, id).await?.ok_or_else(not_found)?)
+}
+
+/// One's own order. Somebody else's is not found, so that ids tell nothing.
+pub async fn find_own(conn: &mut Conn, principal: &Principal, id: &str) -> Result<Order, ApiError> {
+    let order = find(conn, id).await?;
+    if order.user_id == principal.user_id { Ok(order) } else { Err(not_found().into()) }
+}
+
+/// An order that the principal may see: one's own, or any as staff.
+async fn find_visible(conn: &mut Conn, principal: &Principal, id: &str) -> Result<Order, ApiError> {
+    let order = find(conn, id).await?;
+    let visible = order.user_id == principal.user_id || is_staff(principal);
+    if visible { Ok(order) } else { Err(not_found().into()) }
+}
+
+fn is_staff(principal: &Principal) -> bool {
+    principal.has(Role::Merchant) || principal.has(Role::Admin)
 }
 
 /// Declares the handler of one move of an order.
@@ -249,8 +262,9 @@ macro_rules! move_handler {
             uri: Uri,
             Path(id): Path<String>,
             IdempotencyKey(key): IdempotencyKey,
+            Raw(body): Raw,
         ) -> Result<Response, ApiError> {
-            let keyed = Keyed::new(caller.0.user_id, uri.path(), &key, b"");
+            let keyed = Keyed::new(caller.0.user_id, uri.path(), &key, &body);
             move_order(&app, &caller, &id, keyed, $choose).await
         }
     };
@@ -287,18 +301,17 @@ move_handler! {
 }
 
 fn staff_move(caller: &Caller, wanted: Move) -> Result<Move, ApiError> {
-    if !caller.0.has(Role::Admin) {
+    if !is_staff(&caller.0) {
         caller.require(Role::Merchant)?;
     }
     Ok(wanted)
 }
 
 fn cancel_move(caller: &Caller, order: &Order) -> Result<Move, ApiError> {
-    let staff = caller.0.has(Role::Merchant) || caller.0.has(Role::Admin);
     Ok(match order.state {
         // A repeat finds the order closed already, which is the quiet success that Close gives.
         OrderState::PendingPayment | OrderState::Closed => Move::Close,
-        _ if staff => Move::Revoke,
+        _ if is_staff(&caller.0) => Move::Revoke,
         _ => Move::Cancel,
     })
 }
@@ -324,7 +337,7 @@ async fn move_order(
         }
         Err(MoveError::Invalid(error)) => {
             let problem = Problem::new(ErrorCode::InvalidTransition, error.to_string());
-            refuse(once, problem, now_ms).await
+            once.refuse(problem, now_ms).await
         }
         Err(MoveError::Db(error)) => Err(error.into()),
     }

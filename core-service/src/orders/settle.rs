@@ -46,6 +46,9 @@ pub async fn apply(
     order.version += 1;
     order.updated_at_ms = now_ms;
     store::save_move(conn, &order).await?;
+    if target == OrderState::Closed {
+        payments::reconcile::order_closed(conn, order.id, now_ms).await?;
+    }
     if state::refunds(target) {
         payments::refund::queue_for_order(conn, ids, order.id, now_ms).await?;
     }

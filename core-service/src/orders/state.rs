@@ -5,6 +5,7 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+use crate::db::code::to_text;
 use tiffin_api::catalog::FulfilmentKind;
 use tiffin_api::order::OrderState;
 
@@ -21,7 +22,7 @@ pub enum Move {
     Close,
     /// The merchant takes it on.
     Accept,
-    /// The merchant refuses it, or let the time to accept it pass.
+    /// The merchant refuses it.
     Reject,
     /// The kitchen begins.
     Prepare,
@@ -48,7 +49,7 @@ pub enum Step {
 
 /// The state does not allow the move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an order that is {from:?} cannot {wanted:?}")]
+#[error("an order that is {} cannot become {}", to_text(from), to_text(wanted.target()))]
 pub struct InvalidMove {
     /// Where the order stands.
     pub from: OrderState,

@@ -79,17 +79,23 @@ pub async fn list(
     rows.iter().map(read_order).collect()
 }
 
-/// Orders whose time to pay has passed.
-pub async fn overdue(conn: &mut Conn, now_ms: i64, limit: u32) -> Result<Vec<OrderId>, DbError> {
-    let rows = sqlx::query(
-        "SELECT id FROM orders WHERE state = ? AND pay_by_ms <= ? ORDER BY pay_by_ms LIMIT ?",
+/// Orders whose time to pay has passed, by id after `after`.
+pub async fn overdue(
+    conn: &mut Conn,
+    now_ms: i64,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<i64>, DbError> {
+    let ids = sqlx::query_scalar(
+        "SELECT id FROM orders WHERE state = ? AND pay_by_ms <= ? AND id > ? ORDER BY id LIMIT ?",
     )
     .bind(to_text(OrderState::PendingPayment))
     .bind(now_ms)
+    .bind(after)
     .bind(i64::from(limit))
     .fetch_all(conn)
     .await?;
-    rows.iter().map(|row| Ok(OrderId::from_raw(row.try_get("id")?))).collect()
+    Ok(ids)
 }
 
 /// Writes a new order and what it holds.

@@ -3,31 +3,36 @@
 //! The same function serves the answer to our own ask and a webhook, so it does not matter which comes
 //! first, or how often.
 
-use super::state::{self, Settlement, Step};
+use super::state::{self, Decision, Settlement, Step};
 use super::{refund, store};
 use crate::db::outbox::{self, Topic};
 use crate::db::{Conn, DbError};
 use crate::ids::IdGenerator;
+use crate::limits;
 use crate::orders;
 use crate::orders::settle::MoveError;
 use crate::orders::state::Move;
 use serde_json::json;
-use tiffin_api::payment::{Payment, PaymentState, ProviderOutcome};
+use tiffin_api::payment::{Payment, PaymentState};
 
-/// Applies `outcome` to a payment read in this transaction; returns it as it stands afterwards.
+/// Applies what the provider said to a payment read in this transaction; `None` says that it has not
+/// decided. Returns the payment as it stands afterwards.
 pub async fn apply(
     conn: &mut Conn,
     ids: &IdGenerator,
     mut payment: Payment,
-    outcome: ProviderOutcome,
-    failure: Option<String>,
+    said: Option<Decision>,
     now_ms: i64,
 ) -> Result<Payment, DbError> {
+    let outcome = said.as_ref().map(|decision| decision.outcome);
     let Step::To(target) = state::step(payment.state, outcome) else { return Ok(payment) };
     payment.state = target;
     payment.version += 1;
     payment.updated_at_ms = now_ms;
-    payment.failure = failure.filter(|_| target == PaymentState::Failed);
+    payment.failure = said
+        .and_then(|decision| decision.failure)
+        .filter(|_| target == PaymentState::Failed)
+        .map(|failure| failure.chars().take(limits::FAILURE_CHARS).collect());
     store::save_move(conn, &payment).await?;
     let news = json!({ "state": payment.state, "order_id": payment.order_id });
     outbox::publish(conn, ids, Topic::PaymentChanged, payment.id.raw(), &news, now_ms).await?;

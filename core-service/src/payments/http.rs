@@ -1,14 +1,14 @@
 //! `POST /v1/orders/{id}/payments`: pays an order.
 //!
 //! The provider is asked between two transactions: the first writes the payment down, the second what the
-//! provider said together with the answer for the Idempotency-Key. A crash in between leaves a payment in
-//! PROCESSING; a retry with the same key finds it by its scope and asks the provider again under the same
-//! payment id, so no money is taken twice.
+//! provider said together with the answer for the Idempotency-Key. A crash in between leaves the payment
+//! undecided. A retry with the same key finds it by its scope and asks again under the same payment id, so
+//! no money is taken twice; and if nobody retries, [`reconcile`] settles it.
 
-use super::{apply, state, store};
+use super::{apply, reconcile, state, store};
 use crate::app::App;
 use crate::auth::Caller;
-use crate::db::{Conn, DbError};
+use crate::db::code::to_text;
 use crate::http::error::ApiError;
 use crate::http::extract::{IdempotencyKey, Json, Path};
 use crate::idempotency::{Answer, Begun, Keyed, Once};
@@ -22,6 +22,7 @@ use tiffin_api::order::OrderState;
 use tiffin_api::payment::{CreatePayment, Payment, PaymentState};
 use tiffin_api::token::Principal;
 use tiffin_api::{ErrorCode, Problem};
+use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -50,31 +51,47 @@ async fn create(
     Json { value: body, raw }: Json<CreatePayment>,
 ) -> Result<Response, ApiError> {
     let keyed = Keyed::new(principal.user_id, uri.path(), &key, &raw);
-    let scope = keyed.scope.clone();
+    // In a task of its own: a client that goes away must not cut the ask from its answer.
+    let paying = pay(Arc::clone(&app), principal, order_id, keyed, body);
+    app.tasks.spawn(paying.in_current_span()).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a payment was cut short; it will be reconciled");
+        let detail = "the failure was logged; retry with the same Idempotency-Key";
+        Err(Problem::new(ErrorCode::Internal, detail).into())
+    })
+}
+
+async fn pay(
+    app: Arc<App>,
+    principal: Principal,
+    order_id: String,
+    keyed: Keyed,
+    body: CreatePayment,
+) -> Result<Response, ApiError> {
     let mut once = match Once::begin(&app, keyed).await? {
         Begun::Replay(response) => return Ok(response),
         Begun::Fresh(once) => once,
     };
-    let payment = match write_down(&app, &mut once.tx, &principal, &order_id, &scope, body).await {
-        Ok(payment) => payment,
-        Err(ApiError(problem)) => return refuse(once, *problem, app.clock.now_ms()).await,
-    };
+    let Written { payment, order } =
+        match write_down(&app, &mut once, &principal, &order_id, body).await {
+            Ok(written) => written,
+            Err(ApiError(problem)) => return once.refuse(*problem, app.clock.now_ms()).await,
+        };
     let held = once.commit_and_hold().await?;
 
-    let decision = app.sandbox.charge(&payment).await;
+    let said = if order == OrderState::PendingPayment {
+        app.sandbox.charge(&payment).await
+    } else {
+        // A retry that comes after the order has closed takes no money any more.
+        reconcile::say(&app, &payment, order).await
+    };
 
     let mut once = held.resume(&app).await?;
     let now_ms = app.clock.now_ms();
     // A webhook may have been faster: go on from what the tables say now.
-    let mut payment = reread(&mut once.tx, payment.id).await?;
-    match decision {
-        Ok(Some(said)) => {
-            let (outcome, failure) = (said.outcome, said.failure);
-            payment =
-                apply::apply(&mut once.tx, &app.ids, payment, outcome, failure, now_ms).await?;
-        }
-        Ok(None) => {}
-        // Whether money moved is unknown: the payment stays in PROCESSING until a webhook tells.
+    let mut payment = reconcile::get(&mut once.tx, payment.id).await?;
+    match said {
+        Ok(said) => payment = apply::apply(&mut once.tx, &app.ids, payment, said, now_ms).await?,
+        // Whether money moved is unknown: the answer says so by the state, and a job asks again.
         Err(error) => {
             tracing::warn!(payment_id = %payment.id, %error, "the provider did not answer")
         }
@@ -82,42 +99,45 @@ async fn create(
     once.finish(Answer::json(StatusCode::CREATED, &payment), now_ms).await
 }
 
-async fn refuse(once: Once, problem: Problem, now_ms: i64) -> Result<Response, ApiError> {
-    match StatusCode::from_u16(problem.status) {
-        Ok(status @ StatusCode::CONFLICT) => {
-            once.finish(Answer::json(status, &problem), now_ms).await
-        }
-        _ => once.refuse(problem).await,
-    }
+/// A payment in the tables, and its order's state.
+struct Written {
+    payment: Payment,
+    order: OrderState,
 }
 
-/// Writes the payment down as PROCESSING, or finds it where an earlier try left it.
+/// Writes the payment down, or finds it where an earlier try left it.
 async fn write_down(
     app: &App,
-    conn: &mut Conn,
+    once: &mut Once,
     principal: &Principal,
     order_id: &str,
-    scope: &str,
     body: CreatePayment,
-) -> Result<Payment, ApiError> {
-    let order = orders::http::find_visible(conn, principal, order_id).await?;
-    if let Some(payment) = store::find_by_scope(conn, scope).await? {
-        return Ok(payment);
+) -> Result<Written, ApiError> {
+    let keyed = once.keyed().clone();
+    let conn = &mut *once.tx;
+    let order = orders::http::find_own(conn, principal, order_id).await?;
+    if let Some((payment, body_hash)) = store::find_by_scope(conn, &keyed.scope).await? {
+        keyed.require_same_body(&body_hash)?;
+        return Ok(Written { payment, order: order.state });
     }
     let now_ms = app.clock.now_ms();
-    if order.state != OrderState::PendingPayment || now_ms >= order.pay_by_ms {
-        let detail = format!("an order that is {:?} takes no payment", order.state);
+    if order.state != OrderState::PendingPayment {
+        let detail = format!("an order that is {} takes no payment", to_text(order.state));
+        return Err(Problem::new(ErrorCode::InvalidTransition, detail).into());
+    }
+    if now_ms >= order.pay_by_ms {
+        let detail = "the time to pay is over and the order is about to close; order again";
         return Err(Problem::new(ErrorCode::InvalidTransition, detail).into());
     }
     let before = store::of_order(conn, order.id).await?;
     if let Some(active) = before.iter().find(|payment| state::is_active(payment.state)) {
-        let detail = format!("payment {} is {:?}", active.id, active.state);
+        let detail = format!("payment {} is {}", active.id, to_text(active.state));
         return Err(Problem::new(ErrorCode::PaymentInProgress, detail).into());
     }
     let payment = Payment {
         id: PaymentId::from_raw(app.ids.next()),
         order_id: order.id,
-        state: PaymentState::Processing,
+        state: PaymentState::Created,
         version: 1,
         amount_minor: order.pricing.total_minor,
         currency: order.pricing.currency,
@@ -127,11 +147,6 @@ async fn write_down(
         created_at_ms: now_ms,
         updated_at_ms: now_ms,
     };
-    store::insert(conn, &payment, scope).await?;
-    Ok(payment)
-}
-
-async fn reread(conn: &mut Conn, id: PaymentId) -> Result<Payment, DbError> {
-    let payment = store::find(conn, id).await?;
-    payment.ok_or_else(|| DbError::inconsistent(format!("payment {id} was written and is gone")))
+    store::insert(conn, &payment, &keyed).await?;
+    Ok(Written { payment, order: order.state })
 }

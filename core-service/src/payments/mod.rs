@@ -2,11 +2,12 @@
 //!
 //! [`state`] is the machine, pure. [`store`] keeps payments, [`apply`] is what the provider's word does to
 //! a payment and its order in one transaction, whichever way the word came: as the answer to our ask
-//! ([`http`]) or as a signed webhook ([`webhook`]). [`refund`] queues money back and a job sends it.
-//! [`sandbox`] is the provider.
+//! ([`http`]), as a signed webhook ([`webhook`]) or when a job asks again ([`reconcile`]). [`refund`] queues
+//! money back and a job sends it. [`sandbox`] is the provider.
 
 pub mod apply;
 pub mod http;
+pub mod reconcile;
 pub mod refund;
 pub mod sandbox;
 pub mod signature;

@@ -2,8 +2,7 @@
 //! the body, so that a recorded webhook cannot be played again later or changed.
 
 use crate::auth::keys::Keys;
-use crate::limits;
-use std::fmt::Write as _;
+use crate::{hex, limits};
 use subtle::ConstantTimeEq as _;
 
 /// The header that carries the signature.
@@ -55,11 +54,7 @@ pub fn verify(
 
 fn digest(keys: &Keys, provider: &str, body: &[u8], at_ms: i64) -> String {
     let tag = keys.tag(PURPOSE, &[provider.as_bytes(), at_ms.to_string().as_bytes(), body]);
-    tag.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(&tag)
 }
 
 #[cfg(test)]

@@ -9,6 +9,15 @@
 use tiffin_api::order::OrderState;
 use tiffin_api::payment::{PaymentState, ProviderOutcome};
 
+/// What the provider decided about a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What happened.
+    pub outcome: ProviderOutcome,
+    /// Why, if it was refused.
+    pub failure: Option<String>,
+}
+
 /// What the provider's word does to a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -18,9 +27,15 @@ pub enum Step {
     Stale,
 }
 
-/// What `outcome` does to a payment in state `from`.
-pub const fn step(from: PaymentState, outcome: ProviderOutcome) -> Step {
+/// What the provider's word does to a payment in state `from`; `None` says that it has not decided.
+pub const fn step(from: PaymentState, said: Option<ProviderOutcome>) -> Step {
     use PaymentState::{Authorized, Canceled, Captured, Created, Failed, Processing};
+    let Some(outcome) = said else {
+        return match from {
+            Created => Step::To(Processing),
+            Processing | Authorized | Captured | Failed | Canceled => Step::Stale,
+        };
+    };
     match outcome {
         ProviderOutcome::Captured => match from {
             Captured => Step::Stale,
@@ -86,9 +101,10 @@ mod tests {
         use ProviderOutcome as Says;
         let states = [Created, Processing, Authorized, Captured, Failed, Canceled];
         let table = [
-            (Says::Authorized, [Some(Authorized), Some(Authorized), None, None, None, None]),
+            (None, [Some(Processing), None, None, None, None, None]),
+            (Some(Says::Authorized), [Some(Authorized), Some(Authorized), None, None, None, None]),
             (
-                Says::Captured,
+                Some(Says::Captured),
                 [
                     Some(Captured),
                     Some(Captured),
@@ -98,13 +114,16 @@ mod tests {
                     Some(Captured),
                 ],
             ),
-            (Says::Failed, [Some(Failed), Some(Failed), Some(Failed), None, None, None]),
-            (Says::Canceled, [Some(Canceled), Some(Canceled), Some(Canceled), None, None, None]),
+            (Some(Says::Failed), [Some(Failed), Some(Failed), Some(Failed), None, None, None]),
+            (
+                Some(Says::Canceled),
+                [Some(Canceled), Some(Canceled), Some(Canceled), None, None, None],
+            ),
         ];
-        for (outcome, row) in table {
+        for (said, row) in table {
             for (from, expected) in states.into_iter().zip(row) {
                 let expected = expected.map_or(Step::Stale, Step::To);
-                assert_eq!(step(from, outcome), expected, "{from:?} hears {outcome:?}");
+                assert_eq!(step(from, said), expected, "{from:?} hears {said:?}");
             }
         }
     }

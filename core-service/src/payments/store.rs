@@ -3,10 +3,12 @@
 use super::refund;
 use crate::db::code::{from_text, to_text};
 use crate::db::{Conn, DbError};
+use crate::idempotency::Keyed;
+use crate::limits;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use tiffin_api::id::{OrderId, PaymentId};
-use tiffin_api::payment::Payment;
+use tiffin_api::payment::{Payment, PaymentState};
 
 /// A query for whole payments: the columns that [`read_payment`] reads, then the given condition.
 macro_rules! select_payments {
@@ -41,10 +43,50 @@ pub async fn find(conn: &mut Conn, id: PaymentId) -> Result<Option<Payment>, DbE
     row.as_ref().map(read_payment).transpose()
 }
 
-/// The payment that an idempotent request made before it was cut short.
-pub async fn find_by_scope(conn: &mut Conn, scope: &str) -> Result<Option<Payment>, DbError> {
-    let row = select_payments!("WHERE scope = ?").bind(scope).fetch_optional(conn).await?;
-    row.as_ref().map(read_payment).transpose()
+/// The payment that an idempotent request made before it was cut short, and the hash of its body.
+pub async fn find_by_scope(
+    conn: &mut Conn,
+    scope: &str,
+) -> Result<Option<(Payment, String)>, DbError> {
+    let row = select_payments!("WHERE scope = ?").bind(scope).fetch_optional(&mut *conn).await?;
+    let Some(row) = row else { return Ok(None) };
+    let body_hash = sqlx::query_scalar("SELECT body_hash FROM payments WHERE scope = ?")
+        .bind(scope)
+        .fetch_one(conn)
+        .await?;
+    Ok(Some((read_payment(&row)?, body_hash)))
+}
+
+/// Undecided payments about which the provider is to be asked now, by id after `after`.
+pub async fn to_ask(
+    conn: &mut Conn,
+    now_ms: i64,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<i64>, DbError> {
+    let ids = sqlx::query_scalar(
+        "SELECT id FROM payments WHERE state IN (?, ?, ?) AND ask_at_ms <= ? AND id > ? \
+         ORDER BY id LIMIT ?",
+    )
+    .bind(to_text(PaymentState::Created))
+    .bind(to_text(PaymentState::Processing))
+    .bind(to_text(PaymentState::Authorized))
+    .bind(now_ms)
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(conn)
+    .await?;
+    Ok(ids)
+}
+
+/// Has the provider asked about a payment at `ask_at_ms`, if it is undecided by then.
+pub async fn ask_at(conn: &mut Conn, id: PaymentId, ask_at_ms: i64) -> Result<(), DbError> {
+    sqlx::query("UPDATE payments SET ask_at_ms = ? WHERE id = ?")
+        .bind(ask_at_ms)
+        .bind(id.raw())
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// An order's payments with their refunds, the oldest first.
@@ -60,14 +102,17 @@ pub async fn of_order(conn: &mut Conn, order_id: OrderId) -> Result<Vec<Payment>
     Ok(payments)
 }
 
-/// Writes a new payment under the scope of its request.
-pub async fn insert(conn: &mut Conn, payment: &Payment, scope: &str) -> Result<(), DbError> {
+/// Writes a new payment under the key of its request.
+pub async fn insert(conn: &mut Conn, payment: &Payment, keyed: &Keyed) -> Result<(), DbError> {
     sqlx::query(
-        "INSERT INTO payments (id, scope, order_id, state, version, amount_minor, currency, method, \
-         failure, created_at_ms, updated_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO payments (id, scope, body_hash, ask_at_ms, order_id, state, version, \
+         amount_minor, currency, method, failure, created_at_ms, updated_at_ms) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(payment.id.raw())
-    .bind(scope)
+    .bind(&keyed.scope)
+    .bind(&keyed.body_hash)
+    .bind(payment.created_at_ms + limits::PAYMENT_ASK_AGAIN_MS)
     .bind(payment.order_id.raw())
     .bind(to_text(payment.state))
     .bind(payment.version)

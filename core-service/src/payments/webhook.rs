@@ -2,10 +2,12 @@
 //!
 //! The event's id goes into the inbox in the transaction that applies it: a repeat changes nothing.
 
+use super::state::Decision;
 use super::{apply, sandbox, signature, store};
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Raw};
+use crate::limits;
 use axum::extract::State;
 use http::HeaderMap;
 use serde::Serialize;
@@ -15,9 +17,6 @@ use tiffin_api::{ErrorCode, FieldError, Problem};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// The longest event id, bytes.
-const EVENT_ID_BYTES: usize = 128;
 
 /// The routes of this module.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
@@ -82,7 +81,8 @@ async fn hear(
     check(&event, &payment)?;
     let fresh = store::hear(&mut tx, provider, &event.event_id, payment.id, now_ms).await?;
     if fresh {
-        apply::apply(&mut tx, &app.ids, payment, event.outcome, event.failure, now_ms).await?;
+        let said = Decision { outcome: event.outcome, failure: event.failure };
+        apply::apply(&mut tx, &app.ids, payment, Some(said), now_ms).await?;
         tx.commit().await?;
     }
     Ok(Received { duplicate: !fresh })
@@ -91,8 +91,8 @@ async fn hear(
 /// A signed event that contradicts the payment is not applied: somebody has to look at it.
 fn check(event: &ProviderEvent, payment: &Payment) -> Result<(), ApiError> {
     let mut errors = Vec::new();
-    if event.event_id.is_empty() || event.event_id.len() > EVENT_ID_BYTES {
-        let detail = format!("an event id has 1 to {EVENT_ID_BYTES} bytes");
+    if event.event_id.is_empty() || event.event_id.len() > limits::EVENT_ID_BYTES {
+        let detail = format!("an event id has 1 to {} bytes", limits::EVENT_ID_BYTES);
         errors.push(FieldError::at("/event_id", detail));
     }
     if event.amount_minor != payment.amount_minor || event.currency != payment.currency {

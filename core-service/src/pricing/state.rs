@@ -227,7 +227,9 @@ fn distance_m(from: Location, to: Location) -> f64 {
 
 /// The tax on an amount of one class: contained in it or to be added, as the store's prices are.
 fn tax(store: &StoreRow, class: &str, amount_minor: i64) -> Result<i64, AmountOutOfRange> {
-    let rate_ppm = store.tax.classes.get(class).copied().map_or(0, i64::from);
+    // An import that leaves an item without its class is refused, so a missing one is a defect; to sell
+    // at no tax because of it would be worse than not to sell.
+    let rate_ppm = store.tax.classes.get(class).copied().map(i64::from).ok_or(AmountOutOfRange)?;
     let whole_ppm = if store.tax.inclusive { PPM + rate_ppm } else { PPM };
     money::scale(amount_minor, rate_ppm, whole_ppm)
 }
@@ -252,5 +254,4 @@ fn add_line_taxes(
 }
 
 #[cfg(test)]
-#[path = "state_tests.rs"]
 mod tests;

@@ -29,6 +29,20 @@ async fn the_same_key_with_another_body_is_refused() {
 }
 
 #[tokio::test]
+async fn the_body_of_a_move_belongs_to_its_key() {
+    let core = Core::start().await;
+    let order = core.tea_order().await;
+    let path = format!("/v1/orders/{}/cancel", order["id"].as_str().unwrap());
+    let post = |body| {
+        let (core, path) = (&core, &path);
+        async move { core.post_as(DINER, &[Role::Diner], path, "k", &body).await }
+    };
+    post(json!({})).await.expect(200);
+    post(json!({})).await.expect(200);
+    post(json!({"a": 1})).await.problem(422, "idempotency-key-reused");
+}
+
+#[tokio::test]
 async fn a_key_belongs_to_one_user_and_one_route() {
     let core = Core::start().await;
     let basket = core.basket("Tea", 1, &[]).await;

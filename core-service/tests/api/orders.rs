@@ -196,6 +196,8 @@ async fn pages_of_orders_follow_each_other() {
         path = format!("/v1/orders?limit=2&cursor={cursor}");
     }
     assert_eq!(seen, placed);
+    let whole = core.get("/v1/orders?limit=5").await.expect(200);
+    assert!(whole["next_cursor"].is_null(), "the last page names no next one");
     core.get("/v1/orders?limit=0").await.problem(400, "bad-request");
     core.get("/v1/orders?cursor=x").await.problem(400, "bad-request");
 }

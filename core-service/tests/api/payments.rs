@@ -47,7 +47,7 @@ async fn a_declined_payment_leaves_room_for_another_try() {
     let order = core.tea_order().await;
     let failed = core.pay(&order, "sandbox_fail").await.expect(201);
     assert_eq!(failed["state"], "FAILED");
-    assert_eq!(failed["failure"], "the sandbox declines this method");
+    assert_eq!(failed["failure"], "the sandbox declines this payment");
     assert_eq!(core.order(&order["id"]).await["state"], "PENDING_PAYMENT");
     assert_eq!(core.pay(&order, "sandbox_capture").await.expect(201)["state"], "CAPTURED");
 }
@@ -160,6 +160,113 @@ async fn a_paid_order_that_is_cancelled_gets_its_money_back_once() {
     assert_eq!(refunds[0]["amount_minor"], order["total_minor"]);
 }
 
+/// What a crash leaves between the two transactions of a payment, after or before the provider was asked:
+/// written down, never answered.
+async fn cut_short(core: &Core, provider_was_asked: bool) {
+    core.tamper(&[
+        "DELETE FROM idempotency WHERE scope IN (SELECT scope FROM payments)",
+        "UPDATE payments SET state = 'CREATED', version = 1",
+        "UPDATE orders SET state = 'PENDING_PAYMENT', version = 1",
+        "UPDATE stock SET on_hand = on_hand + 2, reserved = reserved + 2 WHERE on_hand = 998",
+    ])
+    .await;
+    if !provider_was_asked {
+        core.tamper(&["DELETE FROM sandbox_payments"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_nobody_retries_is_asked_about() {
+    let core = Core::start().await;
+    let order = core.tea_order().await;
+    core.pay(&order, "sandbox_capture").await.expect(201);
+    core.until_heard(1).await;
+    cut_short(&core, true).await;
+    core.run_jobs().await;
+    assert_eq!(core.order(&order["id"]).await["state"], "PENDING_PAYMENT", "not asked too soon");
+    core.clock.advance(limits::PAYMENT_ASK_AGAIN_MS);
+    core.run_jobs().await;
+    let paid = core.order(&order["id"]).await;
+    assert_eq!(
+        (&paid["state"], &paid["payments"][0]["state"]),
+        (&json!("PAID"), &json!("CAPTURED"))
+    );
+}
+
+#[tokio::test]
+async fn a_payment_the_provider_never_heard_of_is_given_up() {
+    let core = Core::start().await;
+    let order = core.tea_order().await;
+    core.pay(&order, "sandbox_capture").await.expect(201);
+    core.until_heard(1).await;
+    cut_short(&core, false).await;
+    core.clock.advance(limits::PAYMENT_ASK_AGAIN_MS);
+    core.run_jobs().await;
+    let open = core.order(&order["id"]).await;
+    assert_eq!(open["payments"][0]["state"], "CANCELED");
+    assert_eq!(core.pay(&order, "sandbox_capture").await.expect(201)["state"], "CAPTURED");
+}
+
+#[tokio::test]
+async fn a_retry_after_the_order_has_closed_takes_no_money() {
+    let core = Core::start().await;
+    let order = core.tea_order().await;
+    let path = format!("/v1/orders/{}/payments", text(&order["id"]));
+    let body = json!({"method": "sandbox_capture"});
+    let post = |body: &Value| {
+        let (core, path, body) = (&core, &path, body.clone());
+        async move { core.post_as(DINER, &[Role::Diner], path, "pay", &body).await }
+    };
+    post(&body).await.expect(201);
+    core.until_heard(1).await;
+    cut_short(&core, false).await;
+    post(&json!({"method": "sandbox_fail"})).await.problem(422, "idempotency-key-reused");
+    let cancel = format!("/v1/orders/{}/cancel", text(&order["id"]));
+    core.post(&cancel, &json!({})).await.expect(200);
+    assert_eq!(post(&body).await.expect(201)["state"], "CANCELED");
+    assert_eq!(core.count("SELECT COUNT(*) FROM refunds").await, 0);
+}
+
+#[tokio::test]
+async fn a_hold_is_let_go_when_its_order_closes() {
+    let core = Core::start().await;
+    let order = core.tea_order().await;
+    core.pay(&order, "sandbox_authorize").await.expect(201);
+    let cancel = format!("/v1/orders/{}/cancel", text(&order["id"]));
+    core.post(&cancel, &json!({})).await.expect(200);
+    core.run_jobs().await;
+    assert_eq!(core.order(&order["id"]).await["payments"][0]["state"], "CANCELED");
+    let held = "SELECT COUNT(*) FROM sandbox_payments WHERE outcome = 'authorized'";
+    assert_eq!(core.count(held).await, 0);
+}
+
+#[tokio::test]
+async fn one_order_that_cannot_close_does_not_hold_up_the_others() {
+    let core = Core::start().await;
+    let bun = core.basket("Last bun", 1, &[]).await;
+    let stuck = core.post("/v1/orders", &bun).await.expect(201);
+    let other = core.tea_order().await;
+    core.tamper(&["UPDATE stock SET reserved = 0, on_hand = available WHERE available = 0"]).await;
+    core.clock.advance(limits::PAY_WITHIN_MS);
+    core.run_jobs().await;
+    assert_eq!(core.order(&other["id"]).await["state"], "CLOSED");
+    assert_eq!(core.order(&stuck["id"]).await["state"], "PENDING_PAYMENT");
+}
+
+#[tokio::test]
+async fn an_old_word_after_a_capture_does_not_stop_its_refund() {
+    let core = Core::start().await;
+    let order = core.tea_order().await;
+    let payment = core.pay(&order, "sandbox_capture").await.expect(201);
+    core.sandbox(&payment, &json!({"outcome": "authorized"})).await.expect(202);
+    core.until_heard(2).await;
+    let cancel = format!("/v1/orders/{}/cancel", text(&order["id"]));
+    assert_eq!(core.post(&cancel, &json!({})).await.expect(200)["state"], "CANCELLED");
+    core.run_jobs().await;
+    let order = core.order(&order["id"]).await;
+    assert_eq!(order["payments"][0]["refunds"][0]["state"], "SUCCEEDED");
+}
+
 #[tokio::test]
 async fn a_payment_cut_short_goes_on_under_the_same_id() {
     let core = Core::start().await;
@@ -168,17 +275,8 @@ async fn a_payment_cut_short_goes_on_under_the_same_id() {
     let body = json!({"method": "sandbox_capture"});
     let post = || core.post_as(DINER, &[Role::Diner], &path, "pay", &body);
     let first = post().await.expect(201);
-    // As a crash between the two transactions leaves it: written down and charged, never answered.
-    let mut tx = core.app.db.write().await.unwrap();
-    for undo in [
-        "DELETE FROM idempotency WHERE status = 201 AND scope IN (SELECT scope FROM payments)",
-        "UPDATE payments SET state = 'PROCESSING', version = 1",
-        "UPDATE orders SET state = 'PENDING_PAYMENT', version = 1",
-        "UPDATE stock SET on_hand = on_hand + 2, reserved = reserved + 2 WHERE on_hand = 998",
-    ] {
-        sqlx::query(undo).execute(&mut *tx).await.unwrap();
-    }
-    tx.commit().await.unwrap();
+    core.until_heard(1).await;
+    cut_short(&core, true).await;
 
     let again = post().await.expect(201);
     assert_eq!(again["id"], first["id"]);

@@ -9,10 +9,12 @@ async fn private_routes_need_a_valid_token() {
     let core = Core::start().await;
     let bare = reply(core.request("GET", "/v1/orders")).await;
     bare.problem(401, "unauthenticated");
-    assert!(bare.headers["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
+    assert_eq!(bare.headers["www-authenticate"], "Bearer", "no token, no error");
     let token = core.token(DINER, &[Role::Diner]);
     let cut = &token[..token.len() - 3];
-    reply(core.request("GET", "/v1/orders").bearer_auth(cut)).await.problem(401, "unauthenticated");
+    let invalid = reply(core.request("GET", "/v1/orders").bearer_auth(cut)).await;
+    invalid.problem(401, "unauthenticated");
+    assert_eq!(invalid.headers["www-authenticate"], "Bearer error=\"invalid_token\"");
     core.clock.advance(920_000);
     reply(core.request("GET", "/v1/orders").bearer_auth(token)).await.problem(401, "token-expired");
     let diner = core.token(DINER, &[Role::Diner]);
@@ -22,6 +24,22 @@ async fn private_routes_need_a_valid_token() {
         .header("content-type", "application/x-ndjson")
         .body("{}");
     reply(import).await.problem(403, "forbidden");
+
+    let unsigned = core.webhook(&json!({}), "").await;
+    unsigned.problem(401, "invalid-signature");
+    assert!(!unsigned.headers.contains_key("www-authenticate"), "no token would help");
+}
+
+#[tokio::test]
+async fn ready_means_that_the_ledger_can_be_read() {
+    let core = Core::start().await;
+    assert_eq!(reply(core.request("GET", "/readyz")).await.status, 200);
+    let mut tx = core.app.db.write().await.unwrap();
+    sqlx::query("DROP TABLE _sqlx_migrations").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let broken = reply(core.request("GET", "/readyz")).await;
+    broken.problem(503, "unavailable");
+    assert!(broken.headers.contains_key("retry-after"));
 }
 
 #[tokio::test]
@@ -79,5 +97,51 @@ async fn the_api_describes_every_route() {
         "/v1/admin/import",
     ] {
         assert!(paths.iter().any(|known| known == path), "{path} is missing from {paths:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_api_describes_every_refusal() {
+    let core = Core::start().await;
+    let document = reply(core.request("GET", "/openapi.json")).await.expect(200);
+    let paths = document["paths"].as_object().unwrap();
+    let operations = paths.iter().flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap().iter();
+        methods.map(move |(method, operation)| (format!("{method} {path}"), operation))
+    });
+    for (name, operation) in operations {
+        let responses = operation["responses"].as_object().unwrap();
+        for (status, response) in responses {
+            let described = response["description"].as_str().is_some_and(|text| !text.is_empty());
+            assert!(described, "{name} {status}: {response}");
+            if status.starts_with(['4', '5']) {
+                let content = response["content"].as_object().unwrap();
+                let kinds: Vec<_> = content.keys().collect();
+                assert_eq!(kinds, ["application/problem+json"], "{name} {status}");
+                let schema = &content["application/problem+json"]["schema"]["$ref"];
+                assert_eq!(schema, "#/components/schemas/Problem", "{name} {status}");
+            }
+        }
+        let names = |status: &str, code: &str| {
+            let response = responses.get(status).unwrap_or_else(|| panic!("{name}: no {status}"));
+            let said = response["description"].as_str().unwrap();
+            assert!(said.contains(code), "{name} {status}: {code} is missing from {said:?}");
+        };
+        names("503", "unavailable");
+        assert!(responses["503"]["headers"]["Retry-After"].is_object(), "{name}");
+        if operation.get("security").is_some() {
+            names("401", "token-expired");
+        }
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        if parameters.into_iter().any(|parameter| parameter["name"] == "Idempotency-Key") {
+            names("400", "idempotency-key-missing");
+            names("400", "idempotency-key-invalid");
+            names("409", "idempotency-in-flight");
+            names("422", "idempotency-key-reused");
+        }
+        if operation.get("requestBody").is_some() {
+            names("400", "malformed-json");
+            names("413", "body-too-large");
+        }
     }
 }

@@ -9,7 +9,7 @@ use core_service::ids::IdGenerator;
 use core_service::payments::sandbox::{Sandbox, WebhookSender};
 use core_service::payments::signature;
 use core_service::telemetry::Metrics;
-use core_service::{jobs, limits, payments, router};
+use core_service::{jobs, limits, router};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -78,7 +78,7 @@ impl Core {
         let keys = Arc::new(Keys::from_parts([1; 32], [2; 32]));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let sender = WebhookSender::new(&url, Arc::clone(&keys), clock.clone(), TaskTracker::new());
+        let sender = WebhookSender::new(&url, Arc::clone(&keys), clock.clone()).unwrap();
         let app = Arc::new(App {
             clock: clock.clone(),
             ids: IdGenerator::new(clock.clone(), 1),
@@ -239,8 +239,7 @@ impl Core {
 
     /// Runs the jobs once.
     pub async fn run_jobs(&self) {
-        jobs::close_overdue(&self.app).await.unwrap();
-        payments::refund::send_due(&self.app).await.unwrap();
+        jobs::run_once(&self.app).await;
     }
 
     /// (on hand, available, reserved) of an item, as the ledger says.
@@ -251,6 +250,24 @@ impl Core {
             .fetch_one(&mut *conn)
             .await
             .unwrap()
+    }
+
+    /// Waits until the core has heard this many webhooks.
+    pub async fn until_heard(&self, webhooks: i64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.count("SELECT COUNT(*) FROM webhook_inbox").await < webhooks {
+            assert!(Instant::now() < deadline, "the webhook never came");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Changes the ledger behind the core's back, as a crash or a mishap would have left it.
+    pub async fn tamper(&self, statements: &[&'static str]) {
+        let mut tx = self.app.db.write().await.unwrap();
+        for statement in statements {
+            sqlx::query(*statement).execute(&mut *tx).await.unwrap();
+        }
+        tx.commit().await.unwrap();
     }
 
     pub async fn count(&self, table_count: &'static str) -> i64 {

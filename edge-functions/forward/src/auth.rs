@@ -67,17 +67,8 @@ impl Refusal {
             }
             Self::Token(error) => error,
         };
-        let code = match error {
-            TokenError::Expired => ErrorCode::TokenExpired,
-            TokenError::Malformed
-            | TokenError::UnknownKey
-            | TokenError::BadSignature
-            | TokenError::NotYetValid
-            | TokenError::TooLongLived
-            | TokenError::WrongAudience => ErrorCode::Unauthenticated,
-        };
         let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{error}\"");
-        Answer::from(Problem::new(code, error.to_string())).with(WWW_AUTHENTICATE, &challenge)
+        Answer::from(Problem::new(error.into(), error.to_string())).with(WWW_AUTHENTICATE, &challenge)
     }
 }
 

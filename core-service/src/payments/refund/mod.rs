@@ -5,7 +5,7 @@
 
 mod store;
 
-pub use store::of_payment;
+pub use store::{due, of_payment};
 
 use super::store as payment_store;
 use crate::app::App;
@@ -53,29 +53,28 @@ pub async fn queue(
     publish(conn, ids, payment.id, &refund, now_ms).await
 }
 
-/// Sends the refunds that are due; returns how many were sent.
-pub async fn send_due(app: &App) -> Result<usize, DbError> {
-    let now_ms = app.clock.now_ms();
-    let due = store::due(&mut *app.db.read().await?, now_ms, limits::JOB_BATCH).await?;
-    let mut sent = 0;
-    for (payment_id, mut refund) in due {
-        let outcome = app.sandbox.refund(payment_id, refund.amount_minor).await;
-        let now_ms = app.clock.now_ms();
-        let mut tx = app.db.write().await?;
-        refund.updated_at_ms = now_ms;
-        refund.state = match outcome {
-            Ok(()) => RefundState::Succeeded,
-            Err(error) => {
-                tracing::warn!(%payment_id, refund_id = %refund.id, %error, "a refund failed");
-                RefundState::Failed
-            }
-        };
-        store::save(&mut tx, &refund, now_ms + limits::REFUND_RETRY_MS).await?;
-        publish(&mut tx, &app.ids, payment_id, &refund, now_ms).await?;
-        tx.commit().await?;
-        sent += usize::from(refund.state == RefundState::Succeeded);
+/// Sends one refund, unless it was sent before; whether the money went back.
+pub async fn send(app: &App, id: RefundId) -> Result<bool, DbError> {
+    let found = store::find(&mut *app.db.read().await?, id).await?;
+    let Some((payment_id, mut refund)) = found else { return Ok(false) };
+    if refund.state == RefundState::Succeeded {
+        return Ok(false);
     }
-    Ok(sent)
+    let outcome = app.sandbox.refund(payment_id, refund.id, refund.amount_minor).await;
+    let now_ms = app.clock.now_ms();
+    let mut tx = app.db.write().await?;
+    refund.updated_at_ms = now_ms;
+    refund.state = match outcome {
+        Ok(()) => RefundState::Succeeded,
+        Err(error) => {
+            tracing::error!(%payment_id, refund_id = %refund.id, %error, "a refund failed");
+            RefundState::Failed
+        }
+    };
+    store::save(&mut tx, &refund, now_ms + limits::REFUND_RETRY_MS).await?;
+    publish(&mut tx, &app.ids, payment_id, &refund, now_ms).await?;
+    tx.commit().await?;
+    Ok(refund.state == RefundState::Succeeded)
 }
 
 async fn publish(

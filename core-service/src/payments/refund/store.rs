@@ -29,25 +29,41 @@ pub async fn of_payment(conn: &mut Conn, payment_id: PaymentId) -> Result<Vec<Re
     rows.iter().map(read_refund).collect()
 }
 
-/// Refunds to be sent now: new ones, and failed ones whose wait is over.
-pub(super) async fn due(
+/// A refund and its payment.
+pub(super) async fn find(
+    conn: &mut Conn,
+    id: RefundId,
+) -> Result<Option<(PaymentId, Refund)>, DbError> {
+    let row = sqlx::query(
+        "SELECT id, payment_id, state, amount_minor, created_at_ms, updated_at_ms FROM refunds \
+         WHERE id = ?",
+    )
+    .bind(id.raw())
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some((PaymentId::from_raw(row.try_get("payment_id")?), read_refund(&row)?)))
+}
+
+/// Refunds to be sent now, by id after `after`: new ones, and failed ones whose wait is over.
+pub async fn due(
     conn: &mut Conn,
     now_ms: i64,
+    after: i64,
     limit: u32,
-) -> Result<Vec<(PaymentId, Refund)>, DbError> {
-    let rows = sqlx::query(
-        "SELECT id, payment_id, state, amount_minor, created_at_ms, updated_at_ms FROM refunds \
-         WHERE state IN (?, ?) AND retry_at_ms <= ? ORDER BY retry_at_ms LIMIT ?",
+) -> Result<Vec<i64>, DbError> {
+    let ids = sqlx::query_scalar(
+        "SELECT id FROM refunds WHERE state IN (?, ?) AND retry_at_ms <= ? AND id > ? \
+         ORDER BY id LIMIT ?",
     )
     .bind(to_text(RefundState::Pending))
     .bind(to_text(RefundState::Failed))
     .bind(now_ms)
+    .bind(after)
     .bind(i64::from(limit))
     .fetch_all(conn)
     .await?;
-    rows.iter()
-        .map(|row| Ok((PaymentId::from_raw(row.try_get("payment_id")?), read_refund(row)?)))
-        .collect()
+    Ok(ids)
 }
 
 /// Writes a new refund, due at once.
