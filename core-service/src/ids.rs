@@ -1,7 +1,8 @@
 //! Snowflake ids: 41 bits of milliseconds since 2026-01-01 UTC, 10 bits of node, 12 bits of sequence.
 //!
-//! Invariant: one generator never repeats an id, even if the clock stands still or steps back: it then
-//! goes on from the last millisecond it used. Two generators never meet as long as their nodes differ.
+//! Invariant: a generator never repeats an id, even if the clock stands still or steps back: it then goes on
+//! from the last millisecond it used, and after a restart from the highest id in the ledger. Two generators
+//! never meet as long as their nodes differ.
 
 use crate::clock::Clock;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +34,14 @@ impl IdGenerator {
     pub fn new(clock: Arc<dyn Clock>, node: i64) -> Self {
         assert!((0..=MAX_NODE).contains(&node), "node {node} is not in 0..={MAX_NODE}");
         Self { clock, node, last: Mutex::new(Last { elapsed_ms: 0, sequence: -1 }) }
+    }
+
+    /// A generator whose ids are all greater than `id`, whatever the clock says: for a start on a ledger
+    /// that holds ids already.
+    pub fn above(clock: Arc<dyn Clock>, node: i64, id: i64) -> Self {
+        let elapsed_ms = id >> (NODE_BITS + SEQUENCE_BITS);
+        let last = Mutex::new(Last { elapsed_ms, sequence: MAX_SEQUENCE });
+        Self { last, ..Self::new(clock, node) }
     }
 
     /// A new id; each is greater than those before it.
@@ -71,6 +80,16 @@ mod tests {
             assert!(id > previous, "round {round}");
             assert_eq!((id >> SEQUENCE_BITS) & MAX_NODE, 7);
             previous = id;
+        }
+    }
+
+    #[test]
+    fn ids_go_on_after_a_restart_with_a_clock_that_stepped_back() {
+        let clock = Arc::new(ManualClock::at(EPOCH_MS + 1_000));
+        let highest = IdGenerator::new(clock.clone(), MAX_NODE).next();
+        for step_ms in [0, -500, 500] {
+            clock.advance(step_ms);
+            assert!(IdGenerator::above(clock.clone(), 0, highest).next() > highest, "{step_ms} ms");
         }
     }
 }

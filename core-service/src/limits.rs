@@ -8,6 +8,18 @@ pub const BODY_BYTES: usize = 256 * 1024;
 pub const IMPORT_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// The most stores that one import speaks of.
 pub const IMPORT_STORES: usize = 2_000;
+/// The most rows of one import.
+pub const IMPORT_LINES: usize = 20_000;
+/// At how many faults the search through an import ends.
+pub const IMPORT_FAULTS: usize = 1_000;
+/// The most imports that are worked on at once: each may hold a processor for a second.
+pub const IMPORTS_AT_ONCE: usize = 1;
+/// How long an import waits for another one to end.
+pub const IMPORT_WAIT: Duration = Duration::from_secs(3);
+/// How often an import is checked against the ledger anew because somebody else has edited it.
+pub const IMPORT_TRIES: u32 = 3;
+/// The most values in one list of a statement, and the most rows that one statement inserts.
+pub const STATEMENT_ROWS: usize = 500;
 /// The most bad rows that one refusal of an import names; the count of the rest stands in its detail.
 pub const IMPORT_ERRORS_LISTED: usize = 100;
 /// The longest Idempotency-Key, bytes.
@@ -36,6 +48,19 @@ pub const QUOTE_KEEP_MS: i64 = 10 * 60 * 1_000;
 pub const PAY_WITHIN_MS: i64 = 15 * 60 * 1_000;
 /// How far a webhook's time stamp may be off, ms.
 pub const WEBHOOK_TOLERANCE_MS: i64 = 5 * 60 * 1_000;
+/// The longest id of a provider's event, bytes.
+pub const EVENT_ID_BYTES: usize = 128;
+/// The longest reason for a refusal that is kept of a provider, characters.
+pub const FAILURE_CHARS: usize = 255;
+/// After how long a provider that has not decided about a payment is asked again, ms. Longer than a
+/// request may take, so that nobody else is asking for the same payment.
+pub const PAYMENT_ASK_AGAIN_MS: i64 = 30_000;
+/// How long the sandbox waits for the core to take a webhook.
+pub const WEBHOOK_SEND_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the sandbox tries to deliver one webhook.
+pub const WEBHOOK_TRIES: u32 = 5;
+/// How long it waits before the second try; twice as long before each one after that.
+pub const WEBHOOK_BACKOFF: Duration = Duration::from_millis(250);
 /// The longest wait before a sandbox webhook, ms.
 pub const SANDBOX_DELAY_MS: u64 = 10 * 60 * 1_000;
 /// How often the sandbox repeats one webhook at most.
@@ -50,14 +75,39 @@ pub const DB_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const DB_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that read.
 pub const DB_READERS: u32 = 4;
+/// The most connections of clients; others wait in the system's queue.
+pub const CONNECTIONS: usize = 1_024;
+/// The most requests in progress at once; others are told to try again.
+pub const REQUESTS_IN_PROGRESS: usize = 512;
+/// How long a client may take to send a request's head; also how long an idle connection is kept.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Headers of one request.
+pub const HEADERS: usize = 100;
+/// The largest head of a request, bytes.
+pub const HEAD_BYTES: usize = 64 * 1024;
+/// The wait after a connection could not be accepted.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What a refusal that may be retried says in Retry-After, s.
+pub const RETRY_AFTER_S: u64 = 1;
+/// How long an edge may remember that something does not exist: it then asks once for a thousand
+/// requests, s.
+pub const ABSENCE_MAX_AGE_S: u64 = 5;
+/// How long the public keys may be kept, s.
+pub const KEYS_MAX_AGE_S: u64 = 300;
+/// How long a stop lets clients take in the answers that are ready.
+pub const ANSWER_GRACE: Duration = Duration::from_millis(500);
+/// How long a stop waits for the database to fold its log into the ledger.
+pub const DB_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a stop waits for requests that are being answered.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// How often the jobs look for work.
 pub const JOB_PERIOD: Duration = Duration::from_secs(1);
-/// The most orders or refunds that one round of a job handles.
+/// The most rows that a job reads at once.
 pub const JOB_BATCH: u32 = 100;
 /// The wait before a failed refund is tried again, ms.
 pub const REFUND_RETRY_MS: i64 = 30_000;
+/// After how many rounds of the jobs old answers are forgotten.
+pub const FORGET_EVERY_ROUNDS: u32 = 60;
 /// How long a deal stays listed after its end, ms.
 pub const DEAL_LISTED_AFTER_END_MS: i64 = 3_600 * 1_000;
 /// How far ahead opening hours are computed, days.
@@ -88,7 +138,7 @@ pub const MODIFIERS: usize = 64;
 pub const DEAL_WINDOW_S: i64 = 366 * 24 * 3_600;
 /// The most deals that one answer lists.
 pub const DEALS_LISTED: u32 = 500;
-/// How long the import command waits for the core's answer.
-pub const IMPORT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the import command waits for the core's answer: a little longer than the core takes at most.
+pub const IMPORT_TIMEOUT: Duration = REQUEST_TIMEOUT.saturating_add(Duration::from_secs(5));
 /// How long the token lives that the import command signs for itself, s.
 pub const IMPORT_TOKEN_S: i64 = 300;

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use core_service::{import, serve, token};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -29,7 +30,8 @@ async fn main() -> ExitCode {
         Command::Token(args) => token::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("core-service: {error:#}");
+        // Nobody may be reading stderr; the exit code tells it too.
+        _ = writeln!(std::io::stderr(), "core-service: {error:#}");
         ExitCode::FAILURE
     })
 }

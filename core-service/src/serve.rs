@@ -1,32 +1,32 @@
 //! `core-service serve`: opens the ledger, answers requests, and stops without losing any.
 //!
-//! Stopping: no new connections, the requests being answered get [`limits::SHUTDOWN_GRACE`], the jobs end
-//! after their round, the ledger is closed last.
+//! Stopping: no new connections; the requests being answered, and the work that outlives them, get
+//! [`limits::SHUTDOWN_GRACE`]; the jobs end after their round; the ledger is closed last.
 
 use crate::app::App;
 use crate::auth::keys::Keys;
 use crate::clock::{Clock, SystemClock};
+use crate::db::folder::DataFolder;
 use crate::db::{Db, OpenError};
+use crate::http::server;
 use crate::idempotency::in_flight::InFlight;
 use crate::ids::{IdGenerator, MAX_NODE};
 use crate::payments::sandbox::{Sandbox, WebhookSender};
 use crate::telemetry::{self, Metrics};
 use crate::{jobs, limits, router};
-use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The ledger's file in the data folder.
-const LEDGER_FILE: &str = "ledger.sqlite";
 /// How the program ends when the data was written by another version: a caller can tell it apart.
 const EXIT_OTHER_VERSION: u8 = 3;
 
@@ -57,10 +57,18 @@ pub struct ServeArgs {
 /// Runs until it is told to stop.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     telemetry::init_logs();
-    let db = match open_ledger(&args.data).await {
+    ensure!(
+        !args.sandbox || args.listen.ip().is_loopback(),
+        "--sandbox lets whoever reaches {} decide payments; listen on a loopback address with it",
+        args.listen
+    );
+    let folder = DataFolder::take(&args.data)?;
+    let db = match Db::open(&folder.ledger_file()).await {
         Ok(db) => db,
         Err(error @ OpenError::OtherVersion { .. }) => {
-            eprintln!(
+            // Nobody may be reading stderr; the exit code tells it too.
+            _ = writeln!(
+                std::io::stderr(),
                 "core-service: {error}; move the folder away, or start on another one with --data"
             );
             return Ok(ExitCode::from(EXIT_OTHER_VERSION));
@@ -73,58 +81,82 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let address = listener.local_addr()?;
 
     let stop = CancellationToken::new();
-    let app = build_app(&args, db.clone(), address)?;
-    let tasks = app.tasks.clone();
-    let jobs = tokio::spawn(jobs::run(Arc::clone(&app), stop.clone()));
+    let app = build_app(&args, &folder, db.clone(), address).await?;
     tokio::spawn(stop_when_told(stop.clone(), args.exit_on_stdin_close));
     tracing::info!(%address, data = %args.data.display(), "ready");
 
-    let listener = listener.tap_io(|stream| {
-        // Answers are small: waiting to fill a packet only delays them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
-        }
-    });
-    let server = axum::serve(listener, router::router(app, args.sandbox))
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-    let grace = async {
-        stop.cancelled().await;
-        tokio::time::sleep(limits::SHUTDOWN_GRACE).await;
-    };
-    tokio::select! {
-        served = server => served.context("the listener failed")?,
-        () = grace => tracing::warn!("some requests did not finish in time"),
+    let outcome = work(listener, app, args.sandbox, stop).await;
+    if timeout(limits::DB_CLOSE_TIMEOUT, db.close()).await.is_err() {
+        tracing::warn!("the ledger is still in use; the next start puts it in order");
     }
-    tasks.close();
-    if tokio::time::timeout(limits::SHUTDOWN_GRACE, tasks.wait()).await.is_err() {
-        tracing::warn!("some work did not finish in time");
-    }
-    jobs.await.context("the jobs ended badly")?;
-    db.close().await;
+    outcome?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-async fn open_ledger(data: &Path) -> Result<Db, OpenError> {
-    let file = data.join(LEDGER_FILE);
-    std::fs::create_dir_all(data).map_err(|error| OpenError::Unusable {
-        file: data.display().to_string(),
-        source: sqlx::Error::Io(error),
-    })?;
-    Db::open(&file).await
+/// Answers requests and runs the jobs until `stop`, and then what is in progress, within the grace.
+async fn work(
+    listener: TcpListener,
+    app: Arc<App>,
+    with_sandbox: bool,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let tasks = app.tasks.clone();
+    let routes = router::router(Arc::clone(&app), with_sandbox);
+    let mut jobs = tokio::spawn(keep_running(jobs::run(app, stop.clone()), stop.clone()));
+    let everything = async {
+        server::serve(listener, routes, stop.clone()).await;
+        tasks.close();
+        tasks.wait().await;
+        (&mut jobs).await
+    };
+    let grace = async {
+        stop.cancelled().await;
+        sleep(limits::SHUTDOWN_GRACE).await;
+    };
+    let ended = tokio::select! {
+        ended = everything => Some(ended),
+        () = grace => None,
+    };
+    match ended {
+        Some(ended) => ended?,
+        None => {
+            tracing::warn!("some requests did not finish in time");
+            // If the jobs have failed, that is why the core stops.
+            if jobs.is_finished() { jobs.await? } else { Ok(()) }
+        }
+    }
 }
 
-fn build_app(
+/// Runs what has to run for as long as the core does: if it ends before `stop`, the core stops too, with
+/// an error, instead of going on without it.
+async fn keep_running(
+    jobs: impl Future<Output = ()> + Send + 'static,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let ended = tokio::spawn(jobs).await;
+    let was_told = stop.is_cancelled();
+    stop.cancel();
+    ended.context("the jobs failed; the log says why")?;
+    if !was_told {
+        bail!("the jobs ended by themselves");
+    }
+    Ok(())
+}
+
+async fn build_app(
     args: &ServeArgs,
+    folder: &DataFolder,
     db: Db,
     address: SocketAddr,
 ) -> anyhow::Result<Arc<App>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let keys = Arc::new(Keys::load_or_create(&args.data)?);
+    let keys = Arc::new(Keys::load_or_create(folder.path())?);
     let core_url = format!("http://{address}");
-    let sender = WebhookSender::new(&core_url, Arc::clone(&keys), Arc::clone(&clock), TaskTracker::new());
+    let sender = WebhookSender::new(&core_url, Arc::clone(&keys), Arc::clone(&clock))
+        .context("the sandbox cannot send webhooks")?;
     Ok(Arc::new(App {
-        ids: IdGenerator::new(Arc::clone(&clock), args.node),
+        ids: IdGenerator::above(Arc::clone(&clock), args.node, db.highest_id().await?),
         clock,
         in_flight: InFlight::default(),
         sandbox: Sandbox::with_webhooks(db.clone(), sender),
@@ -169,4 +201,24 @@ async fn wait_for_stdin_close() -> Result<(), tokio::sync::oneshot::error::RecvE
         let _ = closed.send(());
     });
     wait.await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_core_does_not_go_on_without_its_jobs() {
+        let stop = CancellationToken::new();
+        let panicked = keep_running(async { panic!("a defect") }, stop.clone()).await;
+        assert!(panicked.is_err() && stop.is_cancelled());
+
+        let stop = CancellationToken::new();
+        let ended = keep_running(async {}, stop.clone()).await;
+        assert!(ended.is_err() && stop.is_cancelled());
+
+        let stop = CancellationToken::new();
+        stop.cancel();
+        assert!(keep_running(async {}, stop).await.is_ok());
+    }
 }

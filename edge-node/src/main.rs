@@ -69,6 +69,8 @@ async fn main() -> ExitCode {
         .flatten_event(true)
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A complaint on stderr that stderr has no reader would panic.
+        .log_internal_errors(false)
         .init();
     match run(up).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -103,16 +103,18 @@ error_codes! {
     ImportRejected = "import-rejected", 422, "The import has bad rows; nothing was loaded";
     /// Headers are over the limit.
     HeadersTooLarge = "headers-too-large", 431, "The headers are too large";
-    /// A defect on our side.
+    /// A defect on our side. Sending the request again under its Idempotency-Key is safe, but unlikely to
+    /// help.
     Internal = "internal", 500, "Something went wrong on our side";
     /// The core cannot be reached or is too busy; nothing was done, or a retry with the same key finds out.
     Unavailable = "unavailable", 503, "The service cannot answer right now";
 }
 
 impl ErrorCode {
-    /// Whether the very same request may succeed later, with no change on the client's side.
+    /// Whether the very same request may succeed later, with no change on either side: not after a defect,
+    /// which a retry meets again.
     pub const fn retryable(self) -> bool {
-        matches!(self, Self::IdempotencyInFlight | Self::Internal | Self::Unavailable)
+        matches!(self, Self::IdempotencyInFlight | Self::Unavailable)
     }
 }
 

@@ -8,7 +8,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use tiffin_api::id::UserId;
 use tiffin_api::token::{ISSUER, Jwk, Jwks, Role, Verifier};
@@ -23,12 +24,12 @@ const KID_BYTES: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read or written.
-    #[error("cannot use the key file {file}: {source}")]
+    #[error("cannot use the key file {file}")]
     Io {
         /// Which file.
         file: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The file is not a key.
     #[error(
@@ -49,7 +50,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads the keys of a data folder, making those that are missing.
+    /// Reads the keys of a data folder, making those that are missing. Only one process may do this at a
+    /// time: whoever holds the folder.
     pub fn load_or_create(data: &Path) -> Result<Self, KeyError> {
         for name in [TOKEN_SEED_FILE, SECRET_FILE] {
             create_if_missing(&data.join(name))?;
@@ -117,18 +119,24 @@ impl Keys {
 
 fn create_if_missing(file: &Path) -> Result<(), KeyError> {
     let failed = |source| KeyError::Io { file: file.to_owned(), source };
+    if file.try_exists().map_err(failed)? {
+        return Ok(());
+    }
+    create(file).map_err(failed)
+}
+
+/// Writes a new key beside its place and moves it there once it is on disk: a crash leaves a whole key or
+/// none, and a draft that the next try overwrites.
+fn create(file: &Path) -> io::Result<()> {
+    let draft = file.with_extension("draft");
     let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(file) {
-        Ok(mut created) => {
-            let seed = Seed::generate();
-            created.write_all(URL_SAFE_NO_PAD.encode(*seed).as_bytes()).map_err(failed)?;
-            created.sync_all().map_err(failed)
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(error)),
+    let mut created = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    created.write_all(URL_SAFE_NO_PAD.encode(*Seed::generate()).as_bytes())?;
+    created.sync_all()?;
+    fs::rename(&draft, file)?;
+    match file.parent() {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
     }
 }
 
@@ -147,6 +155,7 @@ fn read(file: &Path) -> Result<[u8; SECRET_BYTES], KeyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn keys_are_made_once_and_sign_what_they_verify() {
@@ -159,6 +168,22 @@ mod tests {
         let principal = again.verifier().verify(&token, now_ms).unwrap();
         assert_eq!(principal.user_id, UserId::from_raw(5));
         assert!(principal.has(Role::Diner) && !principal.has(Role::Admin));
+    }
+
+    #[test]
+    fn a_start_that_was_cut_short_leaves_no_broken_key() {
+        let folder = tempfile::tempdir().unwrap();
+        // As far as a crash can get before the key is in its place.
+        fs::write(folder.path().join("token.draft"), "half").unwrap();
+        Keys::load_or_create(folder.path()).unwrap();
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, [SECRET_FILE, TOKEN_SEED_FILE]);
+        let mode = fs::metadata(folder.path().join(SECRET_FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

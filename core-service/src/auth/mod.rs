@@ -7,7 +7,9 @@ pub mod keys;
 use crate::app::App;
 use crate::http::error::ApiError;
 use axum::extract::FromRequestParts;
-use http::header::AUTHORIZATION;
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::request::Parts;
 use std::sync::Arc;
 use tiffin_api::token::{self, Principal, Role, TokenError};
@@ -28,31 +30,45 @@ impl Caller {
     }
 }
 
-impl FromRequestParts<Arc<App>> for Caller {
-    type Rejection = ApiError;
+/// Why a request has no principal.
+#[derive(Debug)]
+pub enum AuthError {
+    /// It carries no bearer token.
+    Missing,
+    /// Its token does not verify.
+    Invalid(TokenError),
+}
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+impl IntoResponse for AuthError {
+    /// The challenge names an error only where a token was sent (RFC 6750, section 3.1).
+    fn into_response(self) -> Response {
+        let (problem, challenge) = match self {
+            Self::Missing => {
+                let detail = "send a token: Authorization: Bearer <token>";
+                (Problem::new(ErrorCode::Unauthenticated, detail), "Bearer")
+            }
+            Self::Invalid(error) => {
+                let detail = format!("{error}; ask for a new one");
+                (Problem::new(error.into(), detail), "Bearer error=\"invalid_token\"")
+            }
+        };
+        let mut response = ApiError::from(problem).into_response();
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        response
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = AuthError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, AuthError> {
         let token = parts
             .headers
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(token::bearer)
-            .ok_or_else(|| {
-                let detail = "send a token: Authorization: Bearer <token>";
-                Problem::new(ErrorCode::Unauthenticated, detail)
-            })?;
-        let principal = app.keys.verifier().verify(token, app.clock.now_ms()).map_err(|error| {
-            let code = match error {
-                TokenError::Expired => ErrorCode::TokenExpired,
-                TokenError::Malformed
-                | TokenError::UnknownKey
-                | TokenError::BadSignature
-                | TokenError::NotYetValid
-                | TokenError::TooLongLived
-                | TokenError::WrongAudience => ErrorCode::Unauthenticated,
-            };
-            Problem::new(code, format!("{error}; ask for a new one"))
-        })?;
-        Ok(Self(principal))
+            .ok_or(AuthError::Missing)?;
+        let now_ms = app.clock.now_ms();
+        app.keys.verifier().verify(token, now_ms).map(Self).map_err(AuthError::Invalid)
     }
 }

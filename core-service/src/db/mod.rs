@@ -5,6 +5,7 @@
 //! and is durable when its commit returns (`synchronous = FULL`).
 
 pub mod code;
+pub mod folder;
 pub mod outbox;
 
 use crate::limits;
@@ -21,6 +22,13 @@ pub type Tx = sqlx::Transaction<'static, Backend>;
 /// A connection or transaction that statements run on.
 pub type Conn = sqlx::SqliteConnection;
 
+/// Another process holds the file's lock (SQLite's result codes, <https://sqlite.org/rescode.html>).
+const SQLITE_BUSY: i32 = 5;
+/// Another statement of this process holds a table's lock.
+const SQLITE_LOCKED: i32 = 6;
+/// The bits of an extended result code that are its primary one.
+const SQLITE_PRIMARY_CODE: i32 = 0xff;
+
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// Why the ledger cannot be opened.
@@ -35,12 +43,12 @@ pub enum OpenError {
         reason: String,
     },
     /// The file is something else, or cannot be used.
-    #[error("cannot use {file} as the ledger: {source}")]
+    #[error("cannot use {file} as the ledger: {reason}")]
     Unusable {
         /// The ledger's file.
         file: String,
-        /// What the database says.
-        source: sqlx::Error,
+        /// What the database says; not a source, because sqlx's errors name theirs themselves.
+        reason: sqlx::Error,
     },
 }
 
@@ -61,6 +69,20 @@ impl DbError {
     pub fn inconsistent(what: impl Into<String>) -> Self {
         Self::Inconsistent(what.into())
     }
+
+    /// Whether the database was only busy or about to close: the same request may succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Sqlx(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
+            Self::Sqlx(sqlx::Error::Database(error)) => {
+                let code = error.code().and_then(|code| code.parse::<i32>().ok());
+                code.is_some_and(|code| {
+                    matches!(code & SQLITE_PRIMARY_CODE, SQLITE_BUSY | SQLITE_LOCKED)
+                })
+            }
+            Self::Sqlx(_) | Self::Inconsistent(_) => false,
+        }
+    }
 }
 
 impl From<serde_json::Error> for DbError {
@@ -80,7 +102,7 @@ impl Db {
     /// Opens the file, creates it if it is new, and brings it to this version's shape.
     pub async fn open(file: &Path) -> Result<Self, OpenError> {
         let name = file.display().to_string();
-        let unusable = |source| OpenError::Unusable { file: name.clone(), source };
+        let unusable = |reason| OpenError::Unusable { file: name.clone(), reason };
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
@@ -94,8 +116,18 @@ impl Db {
         };
         let writer = pool(1).connect_with(options.clone()).await.map_err(unusable)?;
         MIGRATOR.run(&writer).await.map_err(|error| match error {
-            MigrateError::Execute(source) => OpenError::Unusable { file: name.clone(), source },
-            other => OpenError::OtherVersion { file: name.clone(), reason: other.to_string() },
+            MigrateError::VersionMissing(_)
+            | MigrateError::VersionMismatch(_)
+            | MigrateError::VersionNotPresent(_)
+            | MigrateError::VersionTooOld(..)
+            | MigrateError::VersionTooNew(..)
+            | MigrateError::Dirty(_) => {
+                OpenError::OtherVersion { file: name.clone(), reason: error.to_string() }
+            }
+            MigrateError::Execute(reason) | MigrateError::ExecuteMigration(reason, _) => {
+                unusable(reason)
+            }
+            other => unusable(other.into()),
         })?;
         let reader = pool(limits::DB_READERS)
             .connect_with(options.read_only(true))
@@ -114,9 +146,33 @@ impl Db {
         Ok(self.reader.acquire().await?)
     }
 
+    /// Reads something, to see that reading works.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        sqlx::query("SELECT COUNT(*) FROM _sqlx_migrations")
+            .execute(&mut *self.read().await?)
+            .await?;
+        Ok(())
+    }
+
+    /// The highest id in the ledger, 0 if there is none: new ids have to be higher.
+    pub async fn highest_id(&self) -> Result<i64, DbError> {
+        let highest: Option<i64> = sqlx::query_scalar(
+            "SELECT MAX(id) FROM (SELECT MAX(id) AS id FROM outbox \
+             UNION ALL SELECT MAX(id) FROM stores UNION ALL SELECT MAX(id) FROM items \
+             UNION ALL SELECT MAX(id) FROM deals UNION ALL SELECT MAX(id) FROM orders \
+             UNION ALL SELECT MAX(id) FROM payments UNION ALL SELECT MAX(id) FROM refunds) AS ids",
+        )
+        .fetch_one(&mut *self.read().await?)
+        .await?;
+        Ok(highest.unwrap_or(0))
+    }
+
     /// Closes every connection; SQLite then folds its write-ahead log into the file.
     pub async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,23 +1,36 @@
 //! The one error a handler returns.
 //!
 //! A refusal is a [`Problem`] and says so itself. A failure of ours (the database, a defect) is logged
-//! here, once, with everything we know, and answered with no detail but what to do next. What is worth a
-//! retry is `503` with `Retry-After`.
+//! here, once, with everything we know, and answered with no detail but what to do next. What may go away
+//! by itself (a busy database) is `503` with `Retry-After`; what needs a person is `500` without.
 
 use crate::db::DbError;
+use crate::limits;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use tiffin_api::{ErrorCode, Problem};
 
-/// How long an edge may remember that something does not exist: it then asks once for a thousand requests.
-const ABSENCE_CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=5");
-/// Seconds after which a retry makes sense.
-const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+/// What to do when the core has no room or time.
+const TRY_AGAIN: &str = "try again in a moment, with the same Idempotency-Key if you sent one";
+/// What to do about a failure of ours.
+const FAILED: &str = "the failure was logged; if you try again, use the same Idempotency-Key";
 
 /// A refusal on its way out.
 #[derive(Debug)]
 pub struct ApiError(pub Box<Problem>);
+
+impl ApiError {
+    /// A failure of ours, which has been logged.
+    pub fn internal() -> Self {
+        Problem::new(ErrorCode::Internal, FAILED).into()
+    }
+
+    /// Nothing is wrong with the request, but it cannot be answered now.
+    pub fn unavailable(why: &str) -> Self {
+        Problem::new(ErrorCode::Unavailable, format!("{why}; {TRY_AGAIN}")).into()
+    }
+}
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
@@ -27,14 +40,12 @@ impl From<Problem> for ApiError {
 
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
-        if let DbError::Sqlx(sqlx::Error::PoolTimedOut) = error {
-            tracing::warn!("the database has no connection free");
-            let detail = "the service is busy; try again with the same Idempotency-Key";
-            return Problem::new(ErrorCode::Unavailable, detail).into();
+        if error.is_transient() {
+            tracing::warn!(%error, "the database is busy");
+            return Self::unavailable("the service is busy");
         }
         tracing::error!(%error, "a request failed");
-        let detail = "the failure was logged; a retry with the same Idempotency-Key is safe";
-        Problem::new(ErrorCode::Internal, detail).into()
+        Self::internal()
     }
 }
 
@@ -53,12 +64,8 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(tiffin_api::problem::CONTENT_TYPE));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::UNAUTHORIZED {
-            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-            headers.insert(WWW_AUTHENTICATE, challenge);
-        }
         if self.0.retryable {
-            headers.insert(RETRY_AFTER, RETRY_AFTER_S);
+            headers.insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_S));
         }
         response
     }
@@ -79,8 +86,28 @@ impl IntoResponse for PublicError {
     fn into_response(self) -> Response {
         let mut response = self.0.into_response();
         if response.status() == StatusCode::NOT_FOUND {
-            response.headers_mut().insert(CACHE_CONTROL, ABSENCE_CACHE_CONTROL);
+            let kept = format!("public, max-age={}", limits::ABSENCE_MAX_AGE_S);
+            let kept = HeaderValue::try_from(kept).expect("digits are a header value");
+            response.headers_mut().insert(CACHE_CONTROL, kept);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_go_away_by_itself_is_worth_a_retry() {
+        for (error, status, retry_after) in [
+            (sqlx::Error::PoolTimedOut, 503, true),
+            (sqlx::Error::PoolClosed, 503, true),
+            (sqlx::Error::RowNotFound, 500, false),
+        ] {
+            let answer = ApiError::from(error).into_response();
+            let told = answer.headers().contains_key(RETRY_AFTER);
+            assert_eq!((answer.status().as_u16(), told), (status, retry_after));
+        }
     }
 }
