@@ -1,5 +1,7 @@
 //! The real program: how it starts, what it refuses to start on, and how it ends.
 
+#![expect(clippy::unwrap_used, reason = "in a test the panic is the report")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -24,16 +26,18 @@ struct Running {
 impl Running {
     fn start(data: &Path) -> Self {
         let mut child = core(data, &[]).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        loop {
+        let log = child.stderr.take().map(BufReader::new);
+        let mut running = Self { child, log, address: String::new() };
+        while running.address.is_empty() {
             let mut line = String::new();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the core ended before it was ready");
+            running.log.as_mut().unwrap().read_line(&mut line).unwrap();
+            assert!(!line.is_empty(), "the core ended before it was ready");
             let line: serde_json::Value = serde_json::from_str(&line).unwrap();
             if line["message"] == "ready" {
-                let address = line["address"].as_str().unwrap().to_owned();
-                return Self { child, log: Some(log), address };
+                running.address = line["address"].as_str().unwrap().to_owned();
             }
         }
+        running
     }
 
     /// Ends it and returns whether it ended well.
