@@ -1,4 +1,7 @@
 //! What a diner reads: stores and menus, in one language, as they stand at one moment.
+//!
+//! Hours and delivery zones are shown as the merchant wrote them, so [`crate::import`] takes their types
+//! from here; they refuse unknown fields for its sake.
 
 use crate::id::{ItemId, StoreId};
 use crate::money::Currency;
@@ -24,6 +27,92 @@ pub struct Location {
     pub lat: f64,
     /// Longitude, -180 to 180.
     pub lng: f64,
+}
+
+/// A [`Location`] in a merchant's row, where unknown fields are errors as everywhere in the row; in what
+/// diners send they are ignored.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Location", deny_unknown_fields)]
+pub(crate) struct StrictLocation {
+    lat: f64,
+    lng: f64,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Weekday {
+    /// Monday.
+    Mon,
+    /// Tuesday.
+    Tue,
+    /// Wednesday.
+    Wed,
+    /// Thursday.
+    Thu,
+    /// Friday.
+    Fri,
+    /// Saturday.
+    Sat,
+    /// Sunday.
+    Sun,
+}
+
+/// A span of local time, `HH:MM` to `HH:MM`. `to` may be `24:00`; a `to` at or before `from` lies on the
+/// next day, as a bar's hours do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    /// First minute of the span.
+    pub from: String,
+    /// First minute after the span.
+    pub to: String,
+}
+
+/// Opening hours that hold on some days of every week.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DayHours {
+    /// The days.
+    pub days: Vec<Weekday>,
+    /// First minute.
+    pub from: String,
+    /// First minute after.
+    pub to: String,
+}
+
+/// A date on which other hours hold; no spans means closed all day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DayException {
+    /// The date in the store's time zone, `YYYY-MM-DD`.
+    pub date: String,
+    /// The hours of that date.
+    #[serde(default)]
+    pub hours: Vec<Span>,
+}
+
+/// A disc in which a store delivers. Where discs overlap, the cheapest fee holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Zone {
+    /// Its key, unique within the store.
+    pub key: String,
+    /// Its centre.
+    #[serde(with = "StrictLocation")]
+    pub center: Location,
+    /// Its radius, metres.
+    pub radius_m: u32,
+    /// What delivery there costs, minor units.
+    pub fee_minor: i64,
+    /// The least an order there must come to before fees and tax, minor units.
+    #[serde(default)]
+    pub minimum_minor: i64,
 }
 
 /// A store in a list.
@@ -83,11 +172,11 @@ pub struct Store {
     /// Whether its prices include tax.
     pub tax_inclusive: bool,
     /// Its weekly hours, local time.
-    pub hours: Vec<crate::import::DayHours>,
+    pub hours: Vec<DayHours>,
     /// Days on which the weekly hours do not hold.
-    pub exceptions: Vec<crate::import::DayException>,
+    pub exceptions: Vec<DayException>,
     /// Where it delivers.
-    pub zones: Vec<crate::import::Zone>,
+    pub zones: Vec<Zone>,
 }
 
 /// Why an item cannot be ordered at the moment asked for.

@@ -4,7 +4,9 @@
 //! again: an import creates what is new and updates what has changed. A file with a bad row loads nothing.
 //! Unknown fields are errors here, because a misspelt field in a menu is a dish sold at the wrong price.
 
-use crate::catalog::{FulfilmentKind, Location};
+/// Parts of a store that diners are shown as the merchant wrote them.
+pub use crate::catalog::{DayException, DayHours, Span, Weekday, Zone};
+use crate::catalog::{FulfilmentKind, Location, StrictLocation};
 use crate::money::Currency;
 use crate::text::{Lang, Localized};
 use serde::{Deserialize, Serialize};
@@ -12,82 +14,6 @@ use std::collections::BTreeMap;
 
 /// The media type of an import.
 pub const CONTENT_TYPE: &str = "application/x-ndjson";
-
-/// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Weekday {
-    /// Monday.
-    Mon,
-    /// Tuesday.
-    Tue,
-    /// Wednesday.
-    Wed,
-    /// Thursday.
-    Thu,
-    /// Friday.
-    Fri,
-    /// Saturday.
-    Sat,
-    /// Sunday.
-    Sun,
-}
-
-/// A span of local time, `HH:MM` to `HH:MM`. `to` may be `24:00`; a `to` at or before `from` lies on the
-/// next day, as a bar's hours do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Span {
-    /// First minute of the span.
-    pub from: String,
-    /// First minute after the span.
-    pub to: String,
-}
-
-/// Opening hours that hold on some days of every week.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct DayHours {
-    /// The days.
-    pub days: Vec<Weekday>,
-    /// First minute.
-    pub from: String,
-    /// First minute after.
-    pub to: String,
-}
-
-/// A date on which other hours hold; no spans means closed all day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct DayException {
-    /// The date in the store's time zone, `YYYY-MM-DD`.
-    pub date: String,
-    /// The hours of that date.
-    #[serde(default)]
-    pub hours: Vec<Span>,
-}
-
-/// A disc in which a store delivers. Where discs overlap, the cheapest fee holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Zone {
-    /// Its key, unique within the store.
-    pub key: String,
-    /// Its centre.
-    pub center: Location,
-    /// Its radius, metres.
-    pub radius_m: u32,
-    /// What delivery there costs, minor units.
-    pub fee_minor: i64,
-    /// The least an order there must come to before fees and tax, minor units.
-    #[serde(default)]
-    pub minimum_minor: i64,
-}
 
 /// How a store's sales are taxed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +46,7 @@ pub struct StoreRow {
     /// Its street address.
     pub address: String,
     /// Where it is.
+    #[serde(with = "StrictLocation")]
     pub location: Location,
     /// How its orders reach diners.
     pub fulfilment: Vec<FulfilmentKind>,
@@ -204,7 +131,8 @@ pub struct ItemRow {
     pub price_minor: i64,
     /// Its tax class, one of the store's.
     pub tax_class: String,
-    /// Units on hand when the item is new. An item that exists keeps its count: stock moves by orders.
+    /// Units on hand when the item is new. For an item that exists it is not read: stock moves by orders
+    /// alone for now, and a row that differs in nothing else is unchanged.
     pub stock: i64,
     /// Local times at which it is served; empty means whenever the store is open.
     #[serde(default)]
@@ -214,10 +142,10 @@ pub struct ItemRow {
     pub modifier_groups: Vec<ModifierGroupRow>,
 }
 
-/// When a deal runs.
+/// When a deal runs: an object with the fields of one of the two forms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(untagged)]
+#[serde(untagged, try_from = "WindowFields")]
 pub enum DealWindow {
     /// At a fixed time, `[start_ms, end_ms)`.
     Absolute {
@@ -234,6 +162,39 @@ pub enum DealWindow {
         /// From the start to the end, seconds.
         duration_s: i64,
     },
+}
+
+/// Every field that a window can have. Read through it, a window with a misspelt field or with fields of
+/// both forms is refused; an untagged enum would take the first form that fits and drop the rest.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WindowFields {
+    start_ms: Option<i64>,
+    end_ms: Option<i64>,
+    start_after_s: Option<i64>,
+    duration_s: Option<i64>,
+}
+
+impl TryFrom<WindowFields> for DealWindow {
+    type Error = &'static str;
+
+    fn try_from(fields: WindowFields) -> Result<Self, Self::Error> {
+        match fields {
+            WindowFields {
+                start_ms: Some(start_ms),
+                end_ms: Some(end_ms),
+                start_after_s: None,
+                duration_s: None,
+            } => Ok(Self::Absolute { start_ms, end_ms }),
+            WindowFields {
+                start_ms: None,
+                end_ms: None,
+                start_after_s: Some(start_after_s),
+                duration_s: Some(duration_s),
+            } => Ok(Self::Relative { start_after_s, duration_s }),
+            WindowFields { .. } => Err("the fields are not those of one form"),
+        }
+    }
 }
 
 /// A deal.
@@ -294,4 +255,47 @@ pub struct ImportReport {
     pub items: ImportCounts,
     /// Deals.
     pub deals: ImportCounts,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_window_has_one_form_and_keeps_it() {
+        for (window, json) in [
+            (
+                DealWindow::Absolute { start_ms: 5, end_ms: 9 },
+                json!({ "start_ms": 5, "end_ms": 9 }),
+            ),
+            (
+                DealWindow::Relative { start_after_s: 60, duration_s: 90 },
+                json!({ "start_after_s": 60, "duration_s": 90 }),
+            ),
+        ] {
+            assert_eq!(serde_json::to_value(&window).unwrap(), json);
+            assert_eq!(serde_json::from_value::<DealWindow>(json).unwrap(), window);
+        }
+        for json in [
+            json!({}),
+            json!({ "start_ms": 5 }),
+            json!({ "start_ms": 5, "end_ms": 9, "duration_s": 90 }),
+            json!({ "start_ms": 5, "end_ms": 9, "ends": 9 }),
+            json!({ "start_ms": 5, "duration_s": 90 }),
+        ] {
+            assert!(serde_json::from_value::<DealWindow>(json.clone()).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_zone_knows_every_field_of_its_centre_and_a_basket_does_not() {
+        let zone = |center| json!({ "key": "a", "center": center, "radius_m": 1, "fee_minor": 0 });
+        let plain = json!({ "lat": 1.0, "lng": 2.0 });
+        let read = serde_json::from_value::<Zone>(zone(plain.clone())).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap()["center"], plain);
+        let more = json!({ "lat": 1.0, "lng": 2.0, "lon": 3.0 });
+        assert!(serde_json::from_value::<Zone>(zone(more.clone())).is_err());
+        assert_eq!(serde_json::from_value::<Location>(more).unwrap(), read.center);
+    }
 }
