@@ -1,7 +1,7 @@
 //! What is wrong with the rows of an import, collected so that a merchant sees all of it at once.
 //!
 //! Invariant: however bad a file is, at most [`limits::IMPORT_ERRORS_LISTED`] faults are kept, those of
-//! the first lines; the others are only counted.
+//! the first lines; the others are only counted, and at [`limits::IMPORT_FAULTS`] the search ends.
 
 use crate::limits;
 use tiffin_api::FieldError;
@@ -29,6 +29,11 @@ impl Faults {
         }
     }
 
+    /// Notes a list that is too long.
+    pub fn at_most(&mut self, count: usize, most: usize, pointer: impl Into<String>) {
+        self.require(count <= most, pointer, format!("at most {most} entries, not {count}"));
+    }
+
     /// The same faults, found on a line of a file.
     pub fn on_line(mut self, line: u64) -> Self {
         for fault in &mut self.listed {
@@ -37,8 +42,15 @@ impl Faults {
         self
     }
 
-    /// Takes the faults that were found elsewhere in the same row or file.
-    pub fn extend(&mut self, others: Self) {
+    /// Takes the faults that were found further on in the same row or file.
+    pub fn extend(&mut self, later: Self) {
+        self.count += later.count;
+        let room = limits::IMPORT_ERRORS_LISTED - self.listed.len();
+        self.listed.extend(later.listed.into_iter().take(room));
+    }
+
+    /// Takes the faults that another search through the same file found.
+    pub fn merge(&mut self, others: Self) {
         self.count += others.count;
         self.listed.extend(others.listed);
         self.listed.sort_by_key(|fault| fault.line);
@@ -48,6 +60,11 @@ impl Faults {
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Whether there are so many that nobody is served by a search for more.
+    pub fn is_full(&self) -> bool {
+        self.count >= limits::IMPORT_FAULTS
     }
 
     /// How many there are, those that are not listed included.
@@ -76,7 +93,7 @@ mod tests {
         let mut early = Faults::default();
         early.require(true, "/ref", "holds");
         early.require(false, "/ref", "early");
-        all.extend(early.on_line(2));
+        all.merge(early.on_line(2));
         assert_eq!(all.count(), most + 6);
         let listed = all.into_vec();
         assert_eq!(listed.len(), most);

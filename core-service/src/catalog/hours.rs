@@ -94,11 +94,6 @@ impl Schedule {
         Standing { open, changes_at_ms: change_ms.filter(|ms| *ms <= horizon_ms) }
     }
 
-    /// Whether it is open at an instant.
-    pub fn is_open(&self, at_ms: i64) -> bool {
-        self.standing_at(at_ms).open
-    }
-
     /// The intervals of the days around `today`, in order, none touching the next.
     fn intervals(&self, today: Date, days: RangeInclusive<i32>) -> Vec<(i64, i64)> {
         let mut intervals = Vec::new();
@@ -170,10 +165,11 @@ fn parse_zone(name: &str, faults: &mut Faults) -> Option<TimeZone> {
 
 fn parse_weekly(hours: &[DayHours], faults: &mut Faults) -> [Vec<Minutes>; 7] {
     let mut weekly: [Vec<Minutes>; 7] = Default::default();
-    check_count(hours.len(), limits::HOURS_SPANS, "/hours", faults);
+    faults.at_most(hours.len(), limits::HOURS_SPANS, "/hours");
     for (index, entry) in hours.iter().enumerate() {
         let pointer = format!("/hours/{index}");
         faults.require(!entry.days.is_empty(), format!("{pointer}/days"), "name at least one day");
+        faults.at_most(entry.days.len(), weekly.len(), format!("{pointer}/days"));
         let Some(span) = parse_span(&entry.from, &entry.to, &pointer, faults) else { continue };
         for day in &entry.days {
             weekly[day_index(*day)].push(span);
@@ -187,7 +183,7 @@ fn parse_exceptions(
     faults: &mut Faults,
 ) -> BTreeMap<Date, Vec<Minutes>> {
     let mut by_date = BTreeMap::new();
-    check_count(exceptions.len(), limits::HOURS_EXCEPTIONS, "/exceptions", faults);
+    faults.at_most(exceptions.len(), limits::HOURS_EXCEPTIONS, "/exceptions");
     for (index, exception) in exceptions.iter().enumerate() {
         let pointer = format!("/exceptions/{index}");
         let spans = parse_spans(&exception.hours, &format!("{pointer}/hours"), faults);
@@ -203,7 +199,7 @@ fn parse_exceptions(
 }
 
 fn parse_spans(spans: &[Span], pointer: &str, faults: &mut Faults) -> Vec<Minutes> {
-    check_count(spans.len(), limits::DAY_SPANS, pointer, faults);
+    faults.at_most(spans.len(), limits::DAY_SPANS, pointer);
     let entries = spans.iter().enumerate();
     entries
         .filter_map(|(index, span)| {
@@ -244,10 +240,6 @@ fn parse_minute(text: &str) -> Option<u16> {
 fn parse_date(text: &str) -> Option<Date> {
     let plain = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     text.parse().ok().filter(|_| plain)
-}
-
-fn check_count(count: usize, most: usize, pointer: &str, faults: &mut Faults) {
-    faults.require(count <= most, pointer, format!("at most {most} entries, not {count}"));
 }
 
 const fn day_index(day: Weekday) -> usize {

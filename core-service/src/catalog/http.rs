@@ -1,43 +1,33 @@
-//! The API of the catalog: public reads, and the import that only staff may send.
+//! The API of the catalog: public reads. The import, which only staff may send, is in [`import`].
 
-use super::store::{self, import};
-use super::{upload, view};
+mod import;
+
+use super::{store, view};
 use crate::app::App;
-use crate::auth::Caller;
 use crate::http::error::{ApiError, PublicError};
 use crate::http::etag;
-use crate::http::extract::{PageQuery, Path, Query, Raw, require_media_type};
+use crate::http::extract::{PageQuery, Path, Query};
 use crate::http::lang::AskedLang;
 use crate::limits;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::response::Response;
 use http::HeaderMap;
-use http::header::CACHE_CONTROL;
 use serde::Deserialize;
 use std::sync::Arc;
 use tiffin_api::catalog::{Menu, Store, StoreList};
 use tiffin_api::id::StoreId;
-use tiffin_api::import::{CONTENT_TYPE, ImportReport, Row};
 use tiffin_api::text::Lang;
-use tiffin_api::token::Role;
 use tiffin_api::{ErrorCode, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// How long caches keep what the public reads: fresh for seconds, shown stale for a minute while it is
-/// fetched again, and for a day while the core is away.
-pub const CACHE_PUBLIC: &str = "public, max-age=5, stale-while-revalidate=60, stale-if-error=86400";
-
 /// The routes of this module.
 pub fn routes() -> OpenApiRouter<Arc<App>> {
-    let import = OpenApiRouter::new()
-        .routes(routes!(import_rows))
-        .layer(DefaultBodyLimit::max(limits::IMPORT_BODY_BYTES));
     OpenApiRouter::new()
         .routes(routes!(list_stores))
         .routes(routes!(read_store))
         .routes(routes!(read_menu))
-        .merge(import)
+        .merge(import::routes())
 }
 
 /// The moment asked about.
@@ -92,9 +82,7 @@ async fn list_stores(
     let version = stores.iter().map(|stored| stored.version).max().unwrap_or(0);
     let lang = asked.unwrap_or(Lang::ALL[0]);
     let list = view::store_list(&stores, next, lang, at_ms);
-    let mut response = etag::answer(&headers, version, CACHE_PUBLIC, &list);
-    asked.label(&mut response, Some(lang));
-    Ok(response)
+    Ok(etag::answer_public(&headers, asked, Some(lang), version, &list))
 }
 
 /// Reads a store, as it stands at a moment.
@@ -122,9 +110,7 @@ async fn read_store(
     let stored = store::find_store(&mut conn, id).await?.ok_or_else(store_not_found)?;
     let lang = asked.unwrap_or(stored.row.lang);
     let document = view::store(&stored, lang, at_ms);
-    let mut response = etag::answer(&headers, stored.version, CACHE_PUBLIC, &document);
-    asked.label(&mut response, Some(lang));
-    Ok(response)
+    Ok(etag::answer_public(&headers, asked, Some(lang), stored.version, &document))
 }
 
 /// Reads a store's menu, with what can be ordered at a moment.
@@ -152,59 +138,7 @@ async fn read_menu(
     let stored = store::find_menu(&mut conn, id).await?.ok_or_else(store_not_found)?;
     let lang = asked.unwrap_or(stored.store.row.lang);
     let document = view::menu(&stored, lang, at_ms);
-    let mut response = etag::answer(&headers, stored.store.version, CACHE_PUBLIC, &document);
-    asked.label(&mut response, Some(lang));
-    Ok(response)
-}
-
-/// Loads a file of stores, sections, items and deals: all of it, or nothing if a row is bad.
-#[utoipa::path(
-    post, path = "/v1/admin/import", tag = "catalog", security(("bearer" = [])),
-    request_body(
-        content = Row, content_type = "application/x-ndjson",
-        description = "newline-delimited JSON: one row a line, any number of lines"
-    ),
-    responses(
-        (status = 200, body = ImportReport),
-        (status = 422, body = Problem, description = "import-rejected: `errors` names each bad line"),
-    )
-)]
-async fn import_rows(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    headers: HeaderMap,
-    Raw(body): Raw,
-) -> Result<impl IntoResponse, ApiError> {
-    if !caller.0.has(Role::Admin) {
-        caller.require(Role::Merchant)?;
-    }
-    require_media_type(&headers, CONTENT_TYPE)?;
-    let report = load(&app, &body).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], axum::Json(report)))
-}
-
-/// Checks and loads a file in one transaction.
-async fn load(app: &App, body: &[u8]) -> Result<ImportReport, ApiError> {
-    let (upload, mut faults) = upload::read(body);
-    let mut tx = app.db.write().await?;
-    let known = import::load_known(&mut tx, &upload.store_refs()).await?;
-    faults.extend(upload.unresolved(&known));
-    if !faults.is_empty() {
-        let count = faults.count();
-        let errors = faults.into_vec();
-        let detail = match count - errors.len() {
-            0 => format!("{count} faults; correct them and send the file again"),
-            more => format!(
-                "{count} faults; the first {} are listed, {more} more are not",
-                errors.len()
-            ),
-        };
-        return Err(Problem::with_errors(ErrorCode::ImportRejected, detail, errors).into());
-    }
-    let now_ms = app.clock.now_ms();
-    let report = import::apply(&mut tx, &app.ids, upload.into_batches(), known, now_ms).await?;
-    tx.commit().await?;
-    Ok(report)
+    Ok(etag::answer_public(&headers, asked, Some(lang), stored.store.version, &document))
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 //! (what a diner is shown at a moment), [`upload`] (a file of rows, checked as a whole), [`store`] (SQL),
 //! [`http`] (routes). Everything but `store` and `http` is pure: the time comes in as a parameter.
 //!
-//! Invariants: an import loads the whole file or nothing of it; an item that exists keeps its stock; a
-//! store's version grows with every import that changes the store or its menu, and with no other.
+//! Invariants: an import loads the whole file or nothing of it; an item that exists keeps its stock, which
+//! moves by orders alone for now; a store's version grows with every import that changes the store or its
+//! menu, and with no other.
 
 #[cfg(test)]
 mod demo_city;

@@ -128,7 +128,7 @@ fn check_fulfilment(row: &StoreRow, faults: &mut Faults) {
 }
 
 fn check_zones(zones: &[Zone], faults: &mut Faults) {
-    check_count(zones.len(), limits::STORE_PARTS, "/zones", faults);
+    faults.at_most(zones.len(), limits::STORE_PARTS, "/zones");
     let mut keys = BTreeSet::new();
     for (index, zone) in zones.iter().enumerate() {
         let at = format!("/zones/{index}");
@@ -146,7 +146,7 @@ fn check_zones(zones: &[Zone], faults: &mut Faults) {
 
 fn check_tax(tax: &Tax, faults: &mut Faults) {
     faults.require(!tax.classes.is_empty(), "/tax/classes", "must name at least one tax class");
-    check_count(tax.classes.len(), limits::STORE_PARTS, "/tax/classes", faults);
+    faults.at_most(tax.classes.len(), limits::STORE_PARTS, "/tax/classes");
     for (class, rate_ppm) in &tax.classes {
         let at = format!("/tax/classes/{}", escape(class));
         check_ref(class, &at, faults);
@@ -161,14 +161,14 @@ fn check_tax(tax: &Tax, faults: &mut Faults) {
 }
 
 fn check_modifiers(groups: &[ModifierGroupRow], faults: &mut Faults) {
-    check_count(groups.len(), limits::MODIFIERS, "/modifier_groups", faults);
+    faults.at_most(groups.len(), limits::MODIFIERS, "/modifier_groups");
     let (mut group_keys, mut option_keys) = (BTreeSet::new(), BTreeSet::new());
     for (index, group) in groups.iter().enumerate() {
         let at = format!("/modifier_groups/{index}");
         check_key(&group.key, &format!("{at}/key"), "item", &mut group_keys, faults);
         check_text(&group.name, limits::NAME_CHARS, &format!("{at}/name"), faults);
         check_choice(group, &at, faults);
-        check_count(group.options.len(), limits::MODIFIERS, &format!("{at}/options"), faults);
+        faults.at_most(group.options.len(), limits::MODIFIERS, format!("{at}/options"));
         for (index, option) in group.options.iter().enumerate() {
             let at = format!("{at}/options/{index}");
             check_key(&option.key, &format!("{at}/key"), "item", &mut option_keys, faults);
@@ -209,10 +209,6 @@ fn check_key<'a>(
 ) {
     check_ref(key, pointer, faults);
     faults.require(seen.insert(key), pointer, format!("{key:?} stands twice in this {scope}"));
-}
-
-fn check_count(count: usize, most: usize, pointer: &str, faults: &mut Faults) {
-    faults.require(count <= most, pointer, format!("at most {most} entries, not {count}"));
 }
 
 /// A member name as a JSON Pointer's token (RFC 6901, section 3).

@@ -3,10 +3,10 @@
 pub mod import;
 
 use super::view::{StoredItem, StoredMenu, StoredStore};
-use crate::db::{Conn, DbError};
+use crate::db::{Backend, Conn, DbError};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Connection as _, Row as _};
-use std::collections::BTreeMap;
+use sqlx::{Connection as _, QueryBuilder, Row as _};
+use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::id::{ItemId, StoreId};
 use tiffin_api::import::{ItemRow, StoreRow};
 
@@ -31,15 +31,6 @@ fn read_store(row: &SqliteRow) -> Result<StoredStore, DbError> {
 pub async fn find_store(conn: &mut Conn, id: StoreId) -> Result<Option<StoredStore>, DbError> {
     let row = sqlx::query("SELECT id, version, definition FROM stores WHERE id = ?")
         .bind(id.raw())
-        .fetch_optional(conn)
-        .await?;
-    row.as_ref().map(read_store).transpose()
-}
-
-/// A store by the merchant's own name for it.
-pub async fn find_store_by_ref(conn: &mut Conn, key: &str) -> Result<Option<StoredStore>, DbError> {
-    let row = sqlx::query("SELECT id, version, definition FROM stores WHERE ref = ?")
-        .bind(key)
         .fetch_optional(conn)
         .await?;
     row.as_ref().map(read_store).transpose()
@@ -97,29 +88,47 @@ pub async fn find_menu(conn: &mut Conn, id: StoreId) -> Result<Option<StoredMenu
     Ok(Some(StoredMenu { store, categories, items }))
 }
 
-/// A store and those of the given items that it sells, as the caller's transaction sees them; `None` if
-/// there is no such store.
+/// A store and those of the given items that it sells; `None` if there is no such store. It is one
+/// statement, so all of it is as of one commit on a plain connection too. The caller bounds the items.
 pub async fn load_for_pricing(
     conn: &mut Conn,
     store_id: StoreId,
     items: &[ItemId],
 ) -> Result<Option<PricingData>, DbError> {
-    let Some(store) = find_store(conn, store_id).await? else { return Ok(None) };
-    let mut found = BTreeMap::new();
-    for item in items {
-        if found.contains_key(item) {
-            continue;
-        }
-        let row = sqlx::query("SELECT definition FROM items WHERE id = ? AND store_id = ?")
-            .bind(item.raw())
-            .bind(store_id.raw())
-            .fetch_optional(&mut *conn)
-            .await?;
-        if let Some(row) = row {
-            found.insert(*item, serde_json::from_str(row.try_get("definition")?)?);
+    let mut query = QueryBuilder::new("SELECT NULL AS item_id, definition FROM stores WHERE id = ");
+    query.push_bind(store_id.raw());
+    query.push(" UNION ALL SELECT id, definition FROM items WHERE store_id = ");
+    query.push_bind(store_id.raw());
+    // An id that no item has: a list must not be empty.
+    let ids: BTreeSet<i64> = items.iter().map(|id| id.raw()).chain([0]).collect();
+    push_in(&mut query, " AND id", ids);
+    let (mut store, mut items) = (None, BTreeMap::new());
+    for row in query.build().fetch_all(conn).await? {
+        let (item_id, definition): (Option<i64>, &str) =
+            (row.try_get("item_id")?, row.try_get("definition")?);
+        match item_id {
+            None => store = Some(serde_json::from_str(definition)?),
+            Some(id) => _ = items.insert(ItemId::from_raw(id), serde_json::from_str(definition)?),
         }
     }
-    Ok(Some(PricingData { store: store.row, items: found }))
+    Ok(store.map(|store| PricingData { store, items }))
+}
+
+/// Adds `column IN (values)` to a query; there must be a value, and at most
+/// [`crate::limits::STATEMENT_ROWS`] of them.
+pub fn push_in<'t, T>(
+    query: &mut QueryBuilder<Backend>,
+    column: &str,
+    values: impl IntoIterator<Item = T>,
+) where
+    T: 't + sqlx::Encode<'t, Backend> + sqlx::Type<Backend>,
+{
+    query.push(column).push(" IN (");
+    let mut list = query.separated(", ");
+    for value in values {
+        list.push_bind(value);
+    }
+    query.push(")");
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::limits;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::id::ItemId;
-use tiffin_api::import::{CategoryRow, DealRow, ItemRow, Row, StoreRow};
+use tiffin_api::import::{CategoryRow, DealRow, DealWindow, ItemRow, Row, StoreRow};
 
 /// UTF-8's byte order mark, which some editors put in front.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -95,34 +95,50 @@ pub struct KnownStore {
     pub deals: BTreeMap<String, StoredDeal>,
 }
 
+impl KnownStore {
+    /// A store without a menu.
+    pub fn empty(stored: StoredStore) -> Self {
+        let (categories, items, deals) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { stored, categories, items, deals }
+    }
+}
+
 /// What the ledger holds of the stores that a file speaks of, by `ref`.
 pub type Known = BTreeMap<String, KnownStore>;
 
-/// Reads a file; the faults are those of single lines and of records that stand twice.
+/// Reads a file; the faults are those of single lines and of records that stand twice. A file that is too
+/// large, or so full of faults that the search for more ends, gives no rows.
 pub fn read(body: &[u8]) -> (Upload, Faults) {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let (mut upload, mut faults) = (Upload::default(), Faults::default());
-    let mut seen_rows = false;
-    for (number, line) in (1_u64..).zip(body.split(|byte| *byte == b'\n')) {
-        let line = line.trim_ascii();
-        if line.is_empty() {
-            continue;
+    let lines = (1_u64..).zip(body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii));
+    let lines = lines.filter(|(_, line)| !line.is_empty());
+    match lines.clone().take(limits::IMPORT_LINES + 1).count() {
+        0 => faults.add(
+            "",
+            "the file is empty: send one JSON object a line, of the kind store, category, item or deal",
+        ),
+        1..=limits::IMPORT_LINES => {}
+        _ => {
+            let most = limits::IMPORT_LINES;
+            faults.add("", format!("the file has more than {most} rows; split it by store"));
+            return (upload, faults);
         }
-        seen_rows = true;
+    }
+    for (number, line) in lines {
         let found = upload.take_line(number, line);
         if !found.is_empty() {
             faults.extend(found.on_line(number));
         }
-    }
-    if !seen_rows {
-        let detail = "the file is empty: send one JSON object a line, of the kind store, category, \
-                      item or deal";
-        faults.add("", detail);
+        if faults.is_full() {
+            return (Upload::default(), faults);
+        }
     }
     let (stores, most) = (upload.store_refs().len(), limits::IMPORT_STORES);
     if stores > most {
         faults
             .add("", format!("the file speaks of {stores} stores; load at most {most} at a time"));
+        return (Upload::default(), faults);
     }
     (upload, faults)
 }
@@ -144,7 +160,10 @@ impl Upload {
                 faults.extend(check_row(&row));
                 self.rows.push((number, row));
             }
-            Err(error) => faults.add("", describe(&error)),
+            Err(error) => match window_fault(line) {
+                Some(detail) => faults.add("/window", detail),
+                None => faults.add("", describe(&error)),
+            },
         }
         faults
     }
@@ -170,6 +189,9 @@ impl Upload {
             let faults = resolver.check(row);
             if !faults.is_empty() {
                 all.extend(faults.on_line(*line));
+            }
+            if all.is_full() {
+                break;
             }
         }
         all
@@ -222,6 +244,23 @@ fn describe(error: &serde_json::Error) -> String {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let what = text.strip_suffix(&place).unwrap_or(&text);
     if error.is_data() { what.to_owned() } else { format!("{what} at column {}", error.column()) }
+}
+
+/// What is wrong with the window of a deal that does not parse, if it is the window.
+fn window_fault(line: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct WindowPart {
+        kind: Kind,
+        window: serde_json::Value,
+    }
+    let part: WindowPart = serde_json::from_slice(line).ok()?;
+    let error = serde_json::from_value::<DealWindow>(part.window).err()?;
+    (part.kind == Kind::Deal).then(|| {
+        format!(
+            "a window has the fields start_ms and end_ms, or start_after_s and duration_s, and no \
+             others: {error}"
+        )
+    })
 }
 
 /// Looks up what rows refer to, in the file first.

@@ -3,7 +3,6 @@
 use super::state::view;
 use super::store::{self, Offer};
 use crate::app::App;
-use crate::catalog::http::CACHE_PUBLIC;
 use crate::http::error::{ApiError, PublicError};
 use crate::http::etag;
 use crate::http::extract::Path;
@@ -46,6 +45,10 @@ async fn find(app: &App, id: &str) -> Result<Offer, ApiError> {
 }
 
 /// Lists the deals that have not ended long ago, by start.
+///
+/// A deal stays listed for an hour after its end. At most 500 deals are listed: where there are more,
+/// those that start last are left out until earlier ones leave the list. Each stays readable at its own
+/// path.
 #[utoipa::path(
     get, path = "/v1/deals", tag = "deals",
     params(("lang" = Option<Lang>, Query, description = "else Accept-Language, else each store's own")),
@@ -64,9 +67,7 @@ async fn list(
         .map(|offer| view(&offer.deal, offer.currency, asked.unwrap_or(offer.lang)))
         .collect();
     let version = deals.iter().map(|deal| deal.version).max().unwrap_or(0);
-    let mut response = etag::answer(&headers, version, CACHE_PUBLIC, &DealList { deals });
-    asked.label(&mut response, None);
-    Ok(response)
+    Ok(etag::answer_public(&headers, asked, None, version, &DealList { deals }))
 }
 
 /// Reads a deal's definition.
@@ -90,9 +91,7 @@ async fn read(
     let Offer { deal, currency, lang } = find(&app, &id).await?;
     let lang = asked.unwrap_or(lang);
     let document = view(&deal, currency, lang);
-    let mut response = etag::answer(&headers, document.version, CACHE_PUBLIC, &document);
-    asked.label(&mut response, Some(lang));
-    Ok(response)
+    Ok(etag::answer_public(&headers, asked, Some(lang), document.version, &document))
 }
 
 /// Reads a deal's phase now.

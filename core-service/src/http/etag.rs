@@ -1,5 +1,6 @@
 //! Strong validators (RFC 9110, section 8.8): the ETag is a hash of the very bytes that are sent.
 
+use super::lang::AskedLang;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,9 +8,27 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use tiffin_api::text::Lang;
 
 /// Bytes of the hash that stand in an ETag.
 const TAG_BYTES: usize = 12;
+/// How long caches keep what the public reads: fresh for seconds, shown stale for a minute while it is
+/// fetched again, and for a day while the core is away.
+const CACHE_PUBLIC: &str = "public, max-age=5, stale-while-revalidate=60, stale-if-error=86400";
+
+/// Answers a public read, [`CACHE_PUBLIC`] and labelled with how it came by its language; `lang` is
+/// absent where the document holds more than one.
+pub fn answer_public<T: Serialize>(
+    request: &HeaderMap,
+    asked: AskedLang,
+    lang: Option<Lang>,
+    version: i64,
+    document: &T,
+) -> Response {
+    let mut response = answer(request, version, CACHE_PUBLIC, document);
+    asked.label(&mut response, lang);
+    response
+}
 
 /// Answers a conditional GET: the document with its ETag, or `304` if the client has it already. The
 /// version leads the ETag, so that a person who reads a log sees which edit was served.

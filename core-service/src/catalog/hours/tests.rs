@@ -83,7 +83,10 @@ fn always_open_has_no_crack_on_days_when_the_clock_changes() {
         let always = parse(zone, &[hours(&ALL_DAYS, "00:00", "24:00")], &[]).unwrap();
         let start_ms = ms("2026-01-01T00:00:00Z");
         for quarter in 0..(366 * 96) {
-            assert!(always.is_open(start_ms + quarter * HOUR_MS / 4), "{zone}, quarter {quarter}");
+            assert!(
+                always.standing_at(start_ms + quarter * HOUR_MS / 4).open,
+                "{zone}, quarter {quarter}"
+            );
             if quarter % 96 == 0 {
                 let at_ms = start_ms + quarter * HOUR_MS / 4;
                 assert_eq!(always.standing_at(at_ms).changes_at_ms, None, "{zone}");
@@ -198,7 +201,7 @@ fn instants_beyond_the_calendar_count_as_its_edge() {
     let weekly = [hours(&ALL_DAYS, "00:00", "24:00")];
     let schedule = parse("Europe/Berlin", &weekly, &[]).unwrap();
     for at_ms in [i64::MIN, -1, i64::MAX] {
-        assert!(schedule.is_open(at_ms), "at {at_ms}");
+        assert!(schedule.standing_at(at_ms).open, "at {at_ms}");
     }
 }
 
@@ -209,6 +212,7 @@ fn each_fault_is_named_where_it_is() {
         hours(&ALL_DAYS, "24:00", "25:00"),
         hours(&ALL_DAYS, "9:00", "18.00"),
         hours(&ALL_DAYS, "12:60", "２4:00"),
+        hours(&[Weekday::Mon; 8], "09:00", "18:00"),
     ];
     let exceptions = [
         exception("2026-02-30", &[("08:00", "24:01")]),
@@ -229,6 +233,7 @@ fn each_fault_is_named_where_it_is() {
             "/hours/2/to",
             "/hours/3/from",
             "/hours/3/to",
+            "/hours/4/days",
             "/exceptions/0/hours/0/to",
             "/exceptions/0/date",
             "/exceptions/2/date",
@@ -255,7 +260,7 @@ proptest! {
     ) {
         let schedule = parse("Asia/Shanghai", &weekly, &[]).unwrap();
         let monday_ms = ms("2026-11-22T16:00:00Z"); // Monday 00:00 in Shanghai
-        let open = schedule.is_open(monday_ms + minute * 60_000);
+        let open = schedule.standing_at(monday_ms + minute * 60_000).open;
         let (day, of_day) = (minute / 1440 % 7, minute % 1440);
         let expected = weekly.iter().any(|entry| {
             let from = i64::from(parse_minute(&entry.from).unwrap());
@@ -287,11 +292,11 @@ proptest! {
         for sample in samples {
             #[expect(clippy::cast_possible_truncation, reason = "a share of eight days in ms")]
             let inside_ms = at_ms + ((until_ms - at_ms) as f64 * sample) as i64;
-            prop_assert_eq!(schedule.is_open(inside_ms), standing.open);
+            prop_assert_eq!(schedule.standing_at(inside_ms).open, standing.open);
         }
-        prop_assert_eq!(schedule.is_open(until_ms - 1), standing.open);
+        prop_assert_eq!(schedule.standing_at(until_ms - 1).open, standing.open);
         if standing.changes_at_ms.is_some() {
-            prop_assert_eq!(schedule.is_open(until_ms), !standing.open);
+            prop_assert_eq!(schedule.standing_at(until_ms).open, !standing.open);
         }
     }
 }

@@ -3,7 +3,12 @@
 use crate::app::testing::{NOW_MS, app};
 use crate::catalog::testing::{Client, category_row, file, item_row, rows, store_row};
 use crate::limits;
+use axum::body::{Body, Bytes};
+use futures::stream;
 use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tiffin_api::import::Row;
 use tiffin_api::token::Role;
 
@@ -125,6 +130,97 @@ async fn only_staff_may_import() {
     let nobody = diner.send("POST", "/v1/admin/import", &headers, "{}".into()).await;
     assert_eq!(nobody.status, 401);
     assert_eq!(diner.get("/v1/stores").await.json["stores"], json!([]));
+}
+
+#[tokio::test]
+async fn a_body_is_not_read_before_its_head_is_in_order() {
+    let app = app().await;
+    let token = |role| {
+        let user = tiffin_api::id::UserId::from_raw(7);
+        format!("Bearer {}", app.keys.sign_token(user, &[role], NOW_MS, 900))
+    };
+    let client = Client::of(&app, &[]);
+    for (role, media_type, status) in [
+        (Role::Diner, "application/x-ndjson", 403),
+        (Role::Admin, "application/json", 415),
+        (Role::Admin, "application/x-ndjson", 422),
+    ] {
+        let was_read = Arc::new(AtomicBool::new(false));
+        let marker = Arc::clone(&was_read);
+        let body = Body::from_stream(stream::once(async move {
+            marker.store(true, Ordering::Relaxed);
+            Ok::<_, Infallible>(Bytes::from_static(b"{}"))
+        }));
+        let token = token(role);
+        let headers = [("content-type", media_type), ("authorization", token.as_str())];
+        let reply = client.send("POST", "/v1/admin/import", &headers, body).await;
+        assert_eq!(reply.status, status, "{}", reply.json);
+        assert_eq!(was_read.load(Ordering::Relaxed), status == 422, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn the_search_for_faults_ends() {
+    let app = app().await;
+    let client = Client::of(&app, &[Role::Admin]);
+    let reply = client.import("x\n".repeat(limits::IMPORT_FAULTS + 500)).await;
+    assert_eq!((reply.status, &reply.json["code"]), (422, &json!("import-rejected")));
+    assert_eq!(reply.json["detail"], "at least 1000 faults; the first 100 are listed");
+    // References are searched as well: all of these name a store that is nowhere.
+    let rows: Vec<_> = (0..limits::IMPORT_FAULTS + 500)
+        .map(|n| Row::Category(category_row("noodles", &format!("c{n}"))))
+        .collect();
+    let reply = client.import(file(&rows)).await;
+    assert_eq!(reply.json["detail"], "at least 1000 faults; the first 100 are listed");
+}
+
+#[tokio::test]
+async fn a_file_has_a_bounded_number_of_rows() {
+    let app = app().await;
+    let client = Client::of(&app, &[Role::Admin]);
+    let reply = client.import("x\n".repeat(limits::IMPORT_LINES + 1)).await;
+    assert_eq!((reply.status, &reply.json["code"]), (422, &json!("import-rejected")));
+    let errors = reply.json["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0]["detail"], "the file has more than 20000 rows; split it by store");
+}
+
+#[tokio::test]
+async fn unknown_fields_are_errors_at_every_depth() {
+    let app = app().await;
+    let client = Client::of(&app, &[Role::Admin]);
+    let sound = file(&rows("noodles"));
+    for (what, with, line, pointer, detail) in [
+        ("\"lng\":13.4}", "\"lng\":13.4,\"lon\":1}", 1, "", "unknown field `lon`"),
+        (
+            "\"duration_s\":3600}",
+            "\"duration_s\":3600,\"end_ms\":9}",
+            5,
+            "/window",
+            "a window has the fields start_ms and end_ms, or start_after_s and duration_s, and no \
+             others",
+        ),
+        (
+            "\"duration_s\":3600}",
+            "\"duration_s\":3600,\"ends\":9}",
+            5,
+            "/window",
+            "a window has the fields start_ms and end_ms, or start_after_s and duration_s, and no \
+             others: unknown field `ends`",
+        ),
+    ] {
+        assert!(sound.contains(what), "{what}");
+        // Each of several places, alone.
+        for (place, _) in sound.match_indices(what) {
+            let body = sound[..place].to_owned() + with + &sound[place + what.len()..];
+            let reply = client.import(body).await;
+            let errors = reply.json["errors"].as_array().unwrap();
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            let error = &errors[0];
+            assert_eq!((&error["line"], &error["pointer"]), (&json!(line), &json!(pointer)));
+            assert!(error["detail"].as_str().unwrap().starts_with(detail), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

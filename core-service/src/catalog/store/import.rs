@@ -1,10 +1,11 @@
-//! What an import writes. All of it runs on the caller's write transaction: what [`load_known`] read is
-//! still so when [`apply`] writes.
+//! What an import reads and writes. [`load_known`] reads before the write transaction, so that nothing
+//! waits for the check of a large file; in it, [`still_holds`] says whether that is still so, and [`apply`]
+//! writes.
 //!
 //! Rows that are already so are not written. Everything that changed leaves through the outbox: one row
 //! for each store whose own row, sections or items changed, and one for each deal.
 
-use super::find_store_by_ref;
+use super::{push_in, read_store};
 use crate::catalog::upload::{Known, KnownStore, Placed, StoreBatch, share_places};
 use crate::catalog::view::StoredStore;
 use crate::db::outbox::{self, Topic};
@@ -12,8 +13,9 @@ use crate::db::{Conn, DbError};
 use crate::deals;
 use crate::deals::state::{StoredDeal, reload, schedule};
 use crate::ids::IdGenerator;
+use crate::limits;
 use serde::Serialize;
-use sqlx::Row as _;
+use sqlx::{QueryBuilder, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::deal::DealStatus;
 use tiffin_api::id::{DealId, ItemId, StoreId};
@@ -40,49 +42,105 @@ struct DealChanged {
 /// What the ledger holds of the stores with the given `ref`s.
 pub async fn load_known(conn: &mut Conn, refs: &BTreeSet<&str>) -> Result<Known, DbError> {
     let mut known = Known::new();
-    for key in refs {
-        let Some(stored) = find_store_by_ref(conn, key).await? else { continue };
-        let deals = deals::store::of_store(conn, stored.id).await?;
-        let store = KnownStore {
-            categories: load_categories(conn, stored.id).await?,
-            items: load_items(conn, stored.id).await?,
-            deals: deals.into_iter().map(|deal| (deal.row.r#ref.clone(), deal)).collect(),
-            stored,
-        };
-        known.insert((*key).to_owned(), store);
+    for refs in in_lists(refs) {
+        let mut stores = load_stores(conn, &refs).await?;
+        if stores.is_empty() {
+            continue;
+        }
+        let ids: Vec<_> = stores.keys().copied().collect();
+        load_categories(conn, &mut stores).await?;
+        load_items(conn, &mut stores).await?;
+        for deal in deals::store::of_stores(conn, &ids).await? {
+            let store = store_of(&mut stores, deal.store_id.raw())?;
+            store.deals.insert(deal.row.r#ref.clone(), deal);
+        }
+        known.extend(stores.into_values().map(|store| (store.stored.row.r#ref.clone(), store)));
     }
     Ok(known)
 }
 
+/// Whether the ledger still holds of the stores with the given `ref`s what [`load_known`] read.
+pub async fn still_holds(
+    conn: &mut Conn,
+    refs: &BTreeSet<&str>,
+    known: &Known,
+) -> Result<bool, DbError> {
+    // A store's version grows with its sections and items; deals have versions of their own.
+    let mut versions: BTreeMap<i64, i64> = BTreeMap::new();
+    for store in known.values() {
+        versions.insert(store.stored.id.raw(), store.stored.version);
+        versions.extend(store.deals.values().map(|deal| (deal.id.raw(), deal.version)));
+    }
+    for refs in in_lists(refs) {
+        let mut query = QueryBuilder::new("SELECT id, version FROM stores WHERE ");
+        push_in(&mut query, "ref", refs.iter().copied());
+        query.push(" UNION ALL SELECT d.id, d.version FROM deals d JOIN stores s ");
+        push_in(&mut query, "ON s.id = d.store_id WHERE s.ref", refs.iter().copied());
+        for row in query.build().fetch_all(&mut *conn).await? {
+            let (id, version): (i64, i64) = (row.try_get("id")?, row.try_get("version")?);
+            if versions.remove(&id) != Some(version) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(versions.is_empty())
+}
+
+/// Values in portions that one statement takes.
+fn in_lists<'a>(values: &BTreeSet<&'a str>) -> Vec<Vec<&'a str>> {
+    let values: Vec<_> = values.iter().copied().collect();
+    values.chunks(limits::STATEMENT_ROWS).map(<[&str]>::to_vec).collect()
+}
+
+async fn load_stores(
+    conn: &mut Conn,
+    refs: &[&str],
+) -> Result<BTreeMap<StoreId, KnownStore>, DbError> {
+    let mut query = QueryBuilder::new("SELECT id, version, definition FROM stores WHERE ");
+    push_in(&mut query, "ref", refs.iter().copied());
+    let rows = query.build().fetch_all(conn).await?;
+    let read = |row| read_store(row).map(|stored| (stored.id, KnownStore::empty(stored)));
+    rows.iter().map(read).collect()
+}
+
+fn store_of(
+    stores: &mut BTreeMap<StoreId, KnownStore>,
+    id: i64,
+) -> Result<&mut KnownStore, DbError> {
+    let store = stores.get_mut(&StoreId::from_raw(id));
+    store.ok_or_else(|| DbError::inconsistent(format!("store {id} was not asked for")))
+}
+
 async fn load_categories(
     conn: &mut Conn,
-    store_id: StoreId,
-) -> Result<BTreeMap<String, Placed<CategoryRow>>, DbError> {
-    let rows = sqlx::query("SELECT ref, position, definition FROM categories WHERE store_id = ?")
-        .bind(store_id.raw())
-        .fetch_all(conn)
-        .await?;
-    let read = |row: &sqlx::sqlite::SqliteRow| {
+    stores: &mut BTreeMap<StoreId, KnownStore>,
+) -> Result<(), DbError> {
+    let mut query =
+        QueryBuilder::new("SELECT store_id, ref, position, definition FROM categories WHERE ");
+    push_in(&mut query, "store_id", stores.keys().map(|id| id.raw()));
+    for row in query.build().fetch_all(conn).await? {
         let definition = serde_json::from_str(row.try_get("definition")?)?;
-        Ok((row.try_get("ref")?, Placed { position: row.try_get("position")?, row: definition }))
-    };
-    rows.iter().map(read).collect()
+        let placed = Placed { position: row.try_get("position")?, row: definition };
+        let store = store_of(stores, row.try_get("store_id")?)?;
+        store.categories.insert(row.try_get("ref")?, placed);
+    }
+    Ok(())
 }
 
 async fn load_items(
     conn: &mut Conn,
-    store_id: StoreId,
-) -> Result<BTreeMap<String, (ItemId, Placed<ItemRow>)>, DbError> {
-    let rows = sqlx::query("SELECT id, ref, position, definition FROM items WHERE store_id = ?")
-        .bind(store_id.raw())
-        .fetch_all(conn)
-        .await?;
-    let read = |row: &sqlx::sqlite::SqliteRow| {
+    stores: &mut BTreeMap<StoreId, KnownStore>,
+) -> Result<(), DbError> {
+    let mut query =
+        QueryBuilder::new("SELECT id, store_id, ref, position, definition FROM items WHERE ");
+    push_in(&mut query, "store_id", stores.keys().map(|id| id.raw()));
+    for row in query.build().fetch_all(conn).await? {
         let definition = serde_json::from_str(row.try_get("definition")?)?;
         let placed = Placed { position: row.try_get("position")?, row: definition };
-        Ok((row.try_get("ref")?, (ItemId::from_raw(row.try_get("id")?), placed)))
-    };
-    rows.iter().map(read).collect()
+        let store = store_of(stores, row.try_get("store_id")?)?;
+        store.items.insert(row.try_get("ref")?, (ItemId::from_raw(row.try_get("id")?), placed));
+    }
+    Ok(())
 }
 
 /// Writes checked and resolved rows.
@@ -170,12 +228,7 @@ impl StoreWriter<'_> {
             .execute(&mut *self.conn)
             .await?;
         Fate::Created.count(&mut self.report.stores);
-        Ok(KnownStore {
-            stored: StoredStore { id, version: FIRST_VERSION, row: row.clone() },
-            categories: BTreeMap::new(),
-            items: BTreeMap::new(),
-            deals: BTreeMap::new(),
-        })
+        Ok(KnownStore::empty(StoredStore { id, version: FIRST_VERSION, row: row.clone() }))
     }
 
     /// Gives a store that was there before its new version and row, and tells the feed.
@@ -269,58 +322,67 @@ impl StoreWriter<'_> {
         let had: Vec<_> =
             rows.iter().map(|row| known.items.get(&row.r#ref).map(|(_, p)| p.position)).collect();
         let highest = known.items.values().map(|(_, placed)| placed.position).max().unwrap_or(0);
-        let mut changed = false;
+        let (mut changed, mut new) = (false, Vec::new());
         for (row, position) in rows.into_iter().zip(share_places(&had, highest + 1)) {
-            let after = Placed { position, row };
-            let fate = match known.items.get(&after.row.r#ref) {
+            let fate = match known.items.get(&row.r#ref) {
                 None => {
-                    let id = self.create_item(store_id, &after).await?;
-                    ids.insert(after.row.r#ref, id);
+                    let id = ItemId::from_raw(self.ids.next());
+                    ids.insert(row.r#ref.clone(), id);
+                    new.push((id, Placed { position, row }));
                     Fate::Created
                 }
-                Some((_, before)) if *before == after => Fate::Unchanged,
-                Some((id, _)) => {
-                    self.update_item(*id, &after).await?;
-                    Fate::Updated
+                Some((id, before)) => {
+                    // The stock of an item that exists moves by orders alone.
+                    let row = ItemRow { stock: before.row.stock, ..row };
+                    self.update_item(*id, before, &Placed { position, row }).await?
                 }
             };
             changed |= fate.count(&mut self.report.items);
         }
+        for items in new.chunks(limits::STATEMENT_ROWS) {
+            self.create_items(store_id, items).await?;
+        }
         Ok((changed, ids))
     }
 
-    async fn create_item(
+    async fn create_items(
         &mut self,
         store_id: StoreId,
-        item: &Placed<ItemRow>,
-    ) -> Result<ItemId, DbError> {
-        let id = ItemId::from_raw(self.ids.next());
-        sqlx::query(
-            "INSERT INTO items (id, store_id, ref, category_ref, position, definition) \
-             VALUES (?, ?, ?, ?, ?, ?)",
-        )
-        .bind(id.raw())
-        .bind(store_id.raw())
-        .bind(&item.row.r#ref)
-        .bind(&item.row.category)
-        .bind(item.position)
-        .bind(serde_json::to_string(&item.row)?)
-        .execute(&mut *self.conn)
-        .await?;
-        sqlx::query(
-            "INSERT INTO stock (item_id, on_hand, available, reserved, version) \
-             VALUES (?, ?, ?, 0, ?)",
-        )
-        .bind(id.raw())
-        .bind(item.row.stock)
-        .bind(item.row.stock)
-        .bind(FIRST_VERSION)
-        .execute(&mut *self.conn)
-        .await?;
-        Ok(id)
+        items: &[(ItemId, Placed<ItemRow>)],
+    ) -> Result<(), DbError> {
+        let definitions: Vec<_> = items
+            .iter()
+            .map(|(_, item)| serde_json::to_string(&item.row))
+            .collect::<Result<_, _>>()?;
+        let mut query = QueryBuilder::new(
+            "INSERT INTO items (id, store_id, ref, category_ref, position, definition) ",
+        );
+        query.push_values(items.iter().zip(definitions), |mut values, ((id, item), definition)| {
+            values.push_bind(id.raw()).push_bind(store_id.raw());
+            values.push_bind(item.row.r#ref.as_str()).push_bind(item.row.category.as_str());
+            values.push_bind(item.position).push_bind(definition);
+        });
+        query.build().execute(&mut *self.conn).await?;
+        let mut query = QueryBuilder::new(
+            "INSERT INTO stock (item_id, on_hand, available, reserved, version) ",
+        );
+        query.push_values(items, |mut values, (id, item)| {
+            values.push_bind(id.raw()).push_bind(item.row.stock).push_bind(item.row.stock);
+            values.push_bind(0_i64).push_bind(FIRST_VERSION);
+        });
+        query.build().execute(&mut *self.conn).await?;
+        Ok(())
     }
 
-    async fn update_item(&mut self, id: ItemId, item: &Placed<ItemRow>) -> Result<(), DbError> {
+    async fn update_item(
+        &mut self,
+        id: ItemId,
+        before: &Placed<ItemRow>,
+        item: &Placed<ItemRow>,
+    ) -> Result<Fate, DbError> {
+        if before == item {
+            return Ok(Fate::Unchanged);
+        }
         let done = sqlx::query(
             "UPDATE items SET category_ref = ?, position = ?, definition = ? WHERE id = ?",
         )
@@ -330,7 +392,8 @@ impl StoreWriter<'_> {
         .bind(id.raw())
         .execute(&mut *self.conn)
         .await?;
-        expect_one(done.rows_affected(), "item", id.raw())
+        expect_one(done.rows_affected(), "item", id.raw())?;
+        Ok(Fate::Updated)
     }
 
     async fn write_deal(

@@ -1,10 +1,10 @@
 //! Imports and reads on a real ledger.
 
-use super::import::{apply, load_known};
+use super::import::{apply, load_known, still_holds};
 use super::*;
 use crate::app::testing::{NOW_MS, TestApp, app};
 use crate::catalog::testing::{category_row, file, item_row, rows, store_row};
-use crate::catalog::upload;
+use crate::catalog::upload::{self, Known};
 use crate::clock::Clock as _;
 use tiffin_api::import::{ImportCounts, ImportReport, Row};
 
@@ -115,6 +115,71 @@ async fn an_edit_bumps_the_version_once_and_leaves_the_stock_alone() {
 }
 
 #[tokio::test]
+async fn the_stock_of_an_item_that_exists_is_not_read() {
+    let app = app().await;
+    load(&app, &rows("noodles")).await;
+    let before = menu(&app).await;
+    let mut laksa = item_row("noodles", "soups", "laksa");
+    laksa.stock = 99;
+    let report = load(&app, &[Row::Item(Box::new(laksa.clone()))]).await;
+    assert_eq!(report.items, counts(0, 0, 1));
+    assert_eq!(menu(&app).await, before);
+
+    laksa.price_minor = 1_400;
+    let report = load(&app, &[Row::Item(Box::new(laksa))]).await;
+    assert_eq!(report.items, counts(0, 1, 0));
+    let after = &menu(&app).await.items[0];
+    assert_eq!((after.row.price_minor, after.row.stock, after.available), (1_400, 10, 10));
+}
+
+#[tokio::test]
+async fn an_import_notices_what_others_have_written_since_its_check() {
+    let app = app().await;
+    load(&app, &rows("noodles")).await;
+    let mut conn = app.db.read().await.unwrap();
+    let refs = ["noodles", "dumplings"].into();
+    let mut known = load_known(&mut conn, &refs).await.unwrap();
+    assert!(still_holds(&mut conn, &refs, &known).await.unwrap());
+    load(&app, &rows("dumplings")).await;
+    assert!(!still_holds(&mut conn, &refs, &known).await.unwrap(), "a store is new");
+    for sql in [
+        "UPDATE stores SET version = version + 1 WHERE ref = 'noodles'",
+        "UPDATE deals SET version = version + 1",
+    ] {
+        known = load_known(&mut conn, &refs).await.unwrap();
+        assert!(still_holds(&mut conn, &refs, &known).await.unwrap());
+        let mut tx = app.db.write().await.unwrap();
+        sqlx::query(sql).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(!still_holds(&mut conn, &refs, &known).await.unwrap(), "{sql}");
+    }
+    known.remove("dumplings");
+    assert!(!still_holds(&mut conn, &["noodles"].into(), &Known::new()).await.unwrap());
+}
+
+#[tokio::test]
+async fn more_records_than_one_statement_takes_are_loaded_and_known() {
+    let app = app().await;
+    let many = crate::limits::STATEMENT_ROWS + 1;
+    let stores = (0..many).map(|n| Row::Store(Box::new(store_row(&format!("s{n}")))));
+    let section = Row::Category(category_row("s0", "soups"));
+    let items =
+        (0..many).map(|n| Row::Item(Box::new(item_row("s0", "soups", &format!("soup-{n}")))));
+    let all: Vec<_> = stores.chain([section]).chain(items).collect();
+    let count = u64::try_from(many).unwrap();
+    let first = load(&app, &all).await;
+    assert_eq!((first.stores, first.items), (counts(count, 0, 0), counts(count, 0, 0)));
+    let again = load(&app, &all).await;
+    assert_eq!((again.stores, again.items), (counts(0, 0, count), counts(0, 0, count)));
+    let mut conn = app.db.read().await.unwrap();
+    let (stores, _) = list_stores(&mut conn, None, 1).await.unwrap();
+    let menu = find_menu(&mut conn, stores[0].id).await.unwrap().unwrap();
+    let shown = menu.items.iter().enumerate();
+    assert!(shown.clone().all(|(n, item)| item.row.r#ref == format!("soup-{n}")));
+    assert_eq!(shown.count(), many);
+}
+
+#[tokio::test]
 async fn a_stores_own_row_is_edited_and_a_menu_takes_the_files_order() {
     let app = app().await;
     let mut rows = rows("noodles");
@@ -143,7 +208,7 @@ async fn a_deal_that_has_ended_is_scheduled_again_without_touching_the_store() {
     let store = only_store(&app).await;
     assert_eq!(store.version, 1);
     let mut conn = app.db.read().await.unwrap();
-    let deals = crate::deals::store::of_store(&mut conn, store.id).await.unwrap();
+    let deals = crate::deals::store::of_stores(&mut conn, &[store.id]).await.unwrap();
     assert_eq!(deals[0].window.start_ms, NOW_MS + 2 * 3_600_000 + 60_000);
     assert_eq!(deals[0].version, 2);
 }
@@ -161,6 +226,11 @@ async fn pricing_gets_only_what_the_store_sells() {
     let data = load_for_pricing(&mut conn, ours, &asked).await.unwrap().unwrap();
     assert_eq!(data.store, stores[0].row);
     assert_eq!(data.items, [(our_item.id, our_item.row)].into());
+    let none = load_for_pricing(&mut conn, ours, &[]).await.unwrap().unwrap();
+    assert_eq!((none.store, none.items.len()), (data.store, 0));
+    let mut tx = app.db.write().await.unwrap();
+    assert!(load_for_pricing(&mut tx, theirs, &asked).await.unwrap().is_some());
+    tx.rollback().await.unwrap();
     let nowhere = StoreId::from_raw(5);
     assert_eq!(load_for_pricing(&mut conn, nowhere, &asked).await.unwrap(), None);
 }

@@ -1,8 +1,10 @@
 //! Deals over the whole router.
 
 use crate::app::testing::{NOW_MS, app};
-use crate::catalog::testing::{Client, file, rows};
+use crate::catalog::testing::{Client, deal_row, file, rows};
 use serde_json::json;
+use tiffin_api::import::Row;
+use tiffin_api::text::Lang;
 use tiffin_api::token::Role;
 
 const START_MS: i64 = NOW_MS + 60_000;
@@ -56,6 +58,25 @@ async fn a_deal_leaves_the_list_an_hour_after_its_end_and_stays_readable() {
     let tag = deal.header("etag").to_owned();
     let again = client.get_with(&format!("/v1/deals/{id}"), &[("if-none-match", &tag)]).await;
     assert_eq!(again.status, 304);
+}
+
+#[tokio::test]
+async fn each_deal_has_its_own_stores_currency_and_language() {
+    let app = app().await;
+    let client = Client::of(&app, &[Role::Admin]);
+    let mut all = [rows("noodles"), rows("dumplings")].concat();
+    let Row::Store(store) = &mut all[5] else { panic!("the second store") };
+    (store.currency, store.lang) = ("CNY".parse().unwrap(), Lang::Zh);
+    all.push(Row::Deal(deal_row("noodles", "pho-hour", "pho")));
+    client.import(file(&all)).await;
+    let list = client.get("/v1/deals").await;
+    let shown: Vec<_> = list.json["deals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|deal| (deal["currency"].as_str().unwrap(), deal["title"].as_str().unwrap()))
+        .collect();
+    assert_eq!(shown, [("EUR", "Laksa hour"), ("EUR", "Laksa hour"), ("CNY", "叻沙时刻")]);
 }
 
 #[tokio::test]
