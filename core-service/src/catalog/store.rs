@@ -1,6 +1,8 @@
-//! Stores and menus in the ledger: what is read. What an import writes is in [`import`].
+//! Stores and menus in the ledger: what is read. What an import is checked against is in
+//! [`known`], what it writes in [`import`].
 
 pub mod import;
+pub mod known;
 
 use super::view::{StoredItem, StoredMenu, StoredStore};
 use crate::db::{Backend, Conn, DbError};

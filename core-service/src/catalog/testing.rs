@@ -15,7 +15,7 @@ use tiffin_api::import::{
     Row, Span, StoreRow, Tax, Weekday, Zone,
 };
 use tiffin_api::text::{Lang, Localized};
-use tiffin_api::token::Role;
+use tiffin_api::token::{Principal, Role};
 use tower::ServiceExt as _;
 
 /// A text in both languages.
@@ -149,7 +149,7 @@ impl Reply {
 impl Client {
     /// A client of `app` that carries a token with these roles.
     pub fn of(app: &Arc<App>, roles: &[Role]) -> Self {
-        let token = app.keys.sign_token(UserId::from_raw(7), roles, app.clock.now_ms(), 900);
+        let token = app.keys.sign_token(&Principal::new(UserId::from_raw(7), roles), app.clock.now_ms(), 900);
         Self { router: router(Arc::clone(app), false), token }
     }
 

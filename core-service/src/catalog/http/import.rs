@@ -6,7 +6,7 @@
 use crate::app::App;
 use crate::auth::Caller;
 use crate::catalog::faults::Faults;
-use crate::catalog::store::import;
+use crate::catalog::store::{import, known};
 use crate::catalog::upload;
 use crate::db::DbError;
 use crate::http::error::ApiError;
@@ -33,19 +33,17 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .layer(Extension(Desk::default()))
 }
 
-/// The head of a request is in order: staff sends rows. A handler takes this before the body.
-struct FromStaff;
+/// The head of a request is in order: the core team sends rows. A handler takes this before the body.
+struct FromTeam;
 
-impl FromRequestParts<Arc<App>> for FromStaff {
+impl FromRequestParts<Arc<App>> for FromTeam {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let caller = Caller::from_request_parts(parts, app).await;
         let caller = caller.map_err(IntoResponse::into_response)?;
         let check = || {
-            if !caller.0.has(Role::Admin) {
-                caller.require(Role::Merchant)?;
-            }
+            caller.require(Role::Admin)?;
             require_media_type(&parts.headers, CONTENT_TYPE)
         };
         check().map(|()| Self).map_err(IntoResponse::into_response)
@@ -111,7 +109,7 @@ impl Turn {
 )]
 async fn import_rows(
     State(app): State<Arc<App>>,
-    _: FromStaff,
+    _: FromTeam,
     Extension(desk): Extension<Desk>,
     Raw(body): Raw,
 ) -> Result<impl IntoResponse, ApiError> {
@@ -128,25 +126,22 @@ async fn import_rows(
 async fn load(
     app: &App,
     turn: &Turn,
-    upload: upload::Upload,
-    faults: Faults,
+    mut upload: upload::Upload,
+    mut faults: Faults,
 ) -> Result<ImportReport, ApiError> {
-    let mut upload = upload;
-    let mut faults = Some(faults);
     for _ in 0..limits::IMPORT_TRIES {
         let mut known = load_known(app, &upload).await?;
-        let mut found = faults.take().unwrap_or_default();
-        (upload, known, found) = turn
+        (upload, known, faults) = turn
             .work(move || {
-                found.merge(upload.unresolved(&known));
-                (upload, known, found)
+                faults.merge(upload.unresolved(&known));
+                (upload, known, faults)
             })
             .await;
-        if !found.is_empty() {
-            return Err(refusal(found).into());
+        if !faults.is_empty() {
+            return Err(refusal(faults).into());
         }
         let mut tx = app.db.write().await?;
-        if import::still_holds(&mut tx, &upload.store_refs(), &known).await? {
+        if known::still_holds(&mut tx, &upload.store_refs(), &known).await? {
             let now_ms = app.clock.now_ms();
             let batches = upload.into_batches();
             let report = import::apply(&mut tx, &app.ids, batches, known, now_ms).await?;
@@ -162,7 +157,7 @@ async fn load(
 async fn load_known(app: &App, upload: &upload::Upload) -> Result<upload::Known, DbError> {
     let mut conn = app.db.read().await?;
     let mut tx = conn.begin().await?;
-    let known = import::load_known(&mut tx, &upload.store_refs()).await?;
+    let known = known::load_known(&mut tx, &upload.store_refs()).await?;
     tx.rollback().await?;
     Ok(known)
 }

@@ -1,6 +1,7 @@
 //! Imports and reads on a real ledger.
 
-use super::import::{apply, load_known, still_holds};
+use super::import::apply;
+use super::known::{load_known, still_holds};
 use super::*;
 use crate::app::testing::{NOW_MS, TestApp, app};
 use crate::catalog::testing::{category_row, file, item_row, rows, store_row};
