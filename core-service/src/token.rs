@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tiffin_api::id::UserId;
-use tiffin_api::token::{MAX_LIFETIME_S, Role};
+use tiffin_api::id::{StoreId, UserId};
+use tiffin_api::token::{MAX_LIFETIME_S, Principal, Role};
 
 /// What `core-service token` takes.
 #[derive(Debug, Args)]
@@ -21,6 +21,9 @@ pub struct TokenArgs {
     /// What the user may do; may be given more than once.
     #[arg(long = "role", value_enum, default_value = "diner")]
     roles: Vec<RoleArg>,
+    /// A store that a merchant keeps; may be given more than once.
+    #[arg(long = "store")]
+    stores: Vec<String>,
     /// How long the token holds, seconds.
     #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(i64).range(1..=MAX_LIFETIME_S))]
     ttl_s: i64,
@@ -46,8 +49,14 @@ impl From<RoleArg> for Role {
 /// Prints the token.
 pub fn run(args: &TokenArgs) -> anyhow::Result<ExitCode> {
     let user: UserId = args.user.parse().with_context(|| format!("--user {:?}", args.user))?;
-    let roles: Vec<Role> = args.roles.iter().copied().map(Role::from).collect();
+    let store =
+        |text: &String| text.parse::<StoreId>().with_context(|| format!("--store {text:?}"));
+    let principal = Principal {
+        user_id: user,
+        roles: args.roles.iter().copied().map(Role::from).collect(),
+        stores: args.stores.iter().map(store).collect::<anyhow::Result<_>>()?,
+    };
     let keys = Keys::load(&args.data)?;
-    println!("{}", keys.sign_token(user, &roles, SystemClock.now_ms(), args.ttl_s));
+    println!("{}", keys.sign_token(&principal, SystemClock.now_ms(), args.ttl_s));
     Ok(ExitCode::SUCCESS)
 }

@@ -118,8 +118,9 @@ pub const UPSTREAM_BODY_IDLE: Duration = Duration::from_secs(5);
 pub const MAX_UPSTREAM_BODY_BYTES: u64 = 8 << 20;
 /// Idle connections kept per upstream.
 pub const MAX_IDLE_PER_UPSTREAM: usize = 64;
-/// How long an idle connection to an upstream is kept.
-pub const UPSTREAM_IDLE: Duration = Duration::from_secs(60);
+/// How long an idle connection to an upstream is kept; less than an upstream keeps it, so that no request
+/// is written to a connection that is just being closed.
+pub const UPSTREAM_IDLE: Duration = Duration::from_secs(5);
 /// Outbound requests in progress, over all components.
 pub const MAX_OUTBOUND_REQUESTS: usize = 1_024;
 /// The greatest answer that is shared by collapsed requests; a greater one is fetched by each.

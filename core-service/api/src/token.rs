@@ -4,7 +4,7 @@
 //! Both call [`Verifier::verify`], which accepts one algorithm, so there is none to confuse, and which
 //! takes the time as a parameter. Keys travel as a JWK set (RFC 7517) at `/.well-known/jwks.json`.
 
-use crate::id::UserId;
+use crate::id::{StoreId, UserId};
 use crate::problem::ErrorCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -32,7 +32,7 @@ pub const MAX_TOKEN_BYTES: usize = 4_096;
 pub enum Role {
     /// Orders and pays for itself.
     Diner,
-    /// Keeps a store.
+    /// Keeps the stores that its token names.
     Merchant,
     /// Runs the service.
     Admin,
@@ -45,9 +45,21 @@ pub struct Principal {
     pub user_id: UserId,
     /// What it may do.
     pub roles: Vec<Role>,
+    /// The stores it keeps, as a merchant.
+    pub stores: Vec<StoreId>,
 }
 
 impl Principal {
+    /// A principal that keeps no store.
+    pub fn new(user_id: UserId, roles: &[Role]) -> Self {
+        Self { user_id, roles: roles.to_vec(), stores: Vec::new() }
+    }
+
+    /// Whether it may act for a store: its merchant, or the core team.
+    pub fn keeps(&self, store_id: StoreId) -> bool {
+        self.has(Role::Admin) || (self.has(Role::Merchant) && self.stores.contains(&store_id))
+    }
+
     /// Whether it has the role.
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
@@ -65,6 +77,9 @@ pub struct Claims {
     pub sub: UserId,
     /// What it may do.
     pub roles: Vec<Role>,
+    /// The stores it keeps, as a merchant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stores: Vec<StoreId>,
 }
 
 /// A public key as a JWK.
@@ -196,8 +211,8 @@ impl Verifier {
         if now_ms.saturating_sub(CLOCK_LEEWAY_MS) >= expires_ms {
             return Err(TokenError::Expired);
         }
-        let Claims { sub, roles, .. } = claims.custom.clone();
-        Ok(Principal { user_id: sub, roles })
+        let Claims { sub, roles, stores, .. } = claims.custom.clone();
+        Ok(Principal { user_id: sub, roles, stores })
     }
 }
 

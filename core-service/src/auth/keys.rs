@@ -11,8 +11,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use tiffin_api::id::UserId;
-use tiffin_api::token::{ISSUER, Jwk, Jwks, Role, Verifier};
+use tiffin_api::token::{ISSUER, Jwk, Jwks, Principal, Verifier};
 
 const TOKEN_SEED_FILE: &str = "token.key";
 const SECRET_FILE: &str = "secret.key";
@@ -84,18 +83,13 @@ impl Keys {
         Jwks { keys: vec![Jwk::new(&self.kid, &self.pair.pk)] }
     }
 
-    /// Signs a token for `user_id` that holds from `now_ms` for `lifetime_s`.
-    pub fn sign_token(
-        &self,
-        user_id: UserId,
-        roles: &[Role],
-        now_ms: i64,
-        lifetime_s: i64,
-    ) -> String {
+    /// Signs a token for a principal that holds from `now_ms` for `lifetime_s`.
+    pub fn sign_token(&self, principal: &Principal, now_ms: i64, lifetime_s: i64) -> String {
         let issued_s = now_ms.div_euclid(1_000);
         let header = json!({ "alg": "EdDSA", "typ": "JWT", "kid": self.kid });
         let claims = json!({
-            "iss": ISSUER, "aud": ISSUER, "sub": user_id, "roles": roles,
+            "iss": ISSUER, "aud": ISSUER, "sub": principal.user_id,
+            "roles": principal.roles, "stores": principal.stores,
             "iat": issued_s, "exp": issued_s + lifetime_s,
         });
         let encode = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -156,6 +150,8 @@ fn read(file: &Path) -> Result<[u8; SECRET_BYTES], KeyError> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+    use tiffin_api::id::UserId;
+    use tiffin_api::token::Role;
 
     #[test]
     fn keys_are_made_once_and_sign_what_they_verify() {
@@ -164,7 +160,8 @@ mod tests {
         let first = Keys::load_or_create(folder.path()).unwrap();
         let again = Keys::load_or_create(folder.path()).unwrap();
         let now_ms = 1_800_000_000_123;
-        let token = first.sign_token(UserId::from_raw(5), &[Role::Diner], now_ms, 900);
+        let token =
+            first.sign_token(&Principal::new(UserId::from_raw(5), &[Role::Diner]), now_ms, 900);
         let principal = again.verifier().verify(&token, now_ms).unwrap();
         assert_eq!(principal.user_id, UserId::from_raw(5));
         assert!(principal.has(Role::Diner) && !principal.has(Role::Admin));

@@ -149,7 +149,11 @@ impl Reply {
 impl Client {
     /// A client of `app` that carries a token with these roles.
     pub fn of(app: &Arc<App>, roles: &[Role]) -> Self {
-        let token = app.keys.sign_token(&Principal::new(UserId::from_raw(7), roles), app.clock.now_ms(), 900);
+        let token = app.keys.sign_token(
+            &Principal::new(UserId::from_raw(7), roles),
+            app.clock.now_ms(),
+            900,
+        );
         Self { router: router(Arc::clone(app), false), token }
     }
 

@@ -50,12 +50,12 @@ impl Keyed {
     }
 
     /// Refuses a key that stood for another body before.
-    pub fn require_same_body(&self, body_hash: &str) -> Result<(), Problem> {
+    pub fn require_same_body(&self, body_hash: &str) -> Result<(), ApiError> {
         if self.body_hash == body_hash {
             return Ok(());
         }
         let detail = "use a fresh key for a different request";
-        Err(Problem::new(ErrorCode::IdempotencyKeyReused, detail))
+        Err(Problem::new(ErrorCode::IdempotencyKeyReused, detail).into())
     }
 }
 

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use tiffin_api::Problem;
 use tiffin_api::id::UserId;
 use tiffin_api::import::{self, ImportReport};
-use tiffin_api::token::Role;
+use tiffin_api::token::{Principal, Role};
 
 /// The user that a token of our own making names.
 const OPERATOR: UserId = UserId::from_raw(1);
@@ -49,9 +49,9 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let token = match (&args.token, &args.data) {
         (Some(token), _) => token.clone(),
         (None, Some(data)) => {
-            let roles = [Role::Admin];
+            let operator = Principal::new(OPERATOR, &[Role::Admin]);
             let now_ms = SystemClock.now_ms();
-            Keys::load(data)?.sign_token(OPERATOR, &roles, now_ms, limits::IMPORT_TOKEN_S)
+            Keys::load(data)?.sign_token(&operator, now_ms, limits::IMPORT_TOKEN_S)
         }
         (None, None) => bail!("name a --token, or the core's --data folder"),
     };

@@ -31,7 +31,7 @@ async fn listen() -> Listening {
 }
 
 fn token(app: &TestApp) -> String {
-    app.keys.sign_token(OPERATOR, &[Role::Admin], app.clock.now_ms(), 900)
+    app.keys.sign_token(&Principal::new(OPERATOR, &[Role::Admin]), app.clock.now_ms(), 900)
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use sqlx::Connection as _;
 use std::sync::Arc;
 use tiffin_api::id::{OrderId, UserId};
 use tiffin_api::order::{Order, OrderList, OrderState, PlaceOrder};
-use tiffin_api::token::{Principal, Role};
+use tiffin_api::token::Principal;
 use tiffin_api::{ErrorCode, FieldError, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -89,14 +89,14 @@ async fn create(
 }
 
 /// Refuses what can be refused before the one writing transaction is taken up.
-fn check(body: &PlaceOrder) -> Result<(), Problem> {
-    check_shape(&body.basket)?;
+fn check(body: &PlaceOrder) -> Result<(), ApiError> {
+    check_shape(&body.basket).map_err(Problem::from)?;
     match &body.note {
         Some(note) if note.chars().count() > limits::NOTE_CHARS => {
             let detail = format!("a note has at most {} characters", limits::NOTE_CHARS);
             let errors = vec![FieldError::at("/note", detail)];
             let detail = "some fields are not valid";
-            Err(Problem::with_errors(ErrorCode::ValidationFailed, detail, errors))
+            Err(Problem::with_errors(ErrorCode::ValidationFailed, detail, errors).into())
         }
         _ => Ok(()),
     }
@@ -231,15 +231,11 @@ pub async fn find_own(conn: &mut Conn, principal: &Principal, id: &str) -> Resul
     if order.user_id == principal.user_id { Ok(order) } else { Err(not_found().into()) }
 }
 
-/// An order that the principal may see: one's own, or any as staff.
+/// An order that the principal may see: one's own, or one of a store that one keeps.
 async fn find_visible(conn: &mut Conn, principal: &Principal, id: &str) -> Result<Order, ApiError> {
     let order = find(conn, id).await?;
-    let visible = order.user_id == principal.user_id || is_staff(principal);
+    let visible = order.user_id == principal.user_id || principal.keeps(order.store_id);
     if visible { Ok(order) } else { Err(not_found().into()) }
-}
-
-fn is_staff(principal: &Principal) -> bool {
-    principal.has(Role::Merchant) || principal.has(Role::Admin)
 }
 
 /// Declares the handler of one move of an order.
@@ -277,41 +273,43 @@ move_handler! {
 }
 move_handler! {
     /// The merchant takes a paid order on.
-    accept, "/v1/orders/{id}/accept", |caller, _| staff_move(caller, Move::Accept)
+    accept, "/v1/orders/{id}/accept", |caller, order| staff_move(caller, order, Move::Accept)
 }
 move_handler! {
     /// The merchant refuses a paid order; its money goes back.
-    reject, "/v1/orders/{id}/reject", |caller, _| staff_move(caller, Move::Reject)
+    reject, "/v1/orders/{id}/reject", |caller, order| staff_move(caller, order, Move::Reject)
 }
 move_handler! {
     /// The kitchen begins.
-    prepare, "/v1/orders/{id}/prepare", |caller, _| staff_move(caller, Move::Prepare)
+    prepare, "/v1/orders/{id}/prepare", |caller, order| staff_move(caller, order, Move::Prepare)
 }
 move_handler! {
     /// The order is ready to be fetched.
-    ready, "/v1/orders/{id}/ready", |caller, _| staff_move(caller, Move::MarkReady)
+    ready, "/v1/orders/{id}/ready", |caller, order| staff_move(caller, order, Move::MarkReady)
 }
 move_handler! {
     /// A courier takes the order.
-    dispatch, "/v1/orders/{id}/dispatch", |caller, _| staff_move(caller, Move::Dispatch)
+    dispatch, "/v1/orders/{id}/dispatch", |caller, order| staff_move(caller, order, Move::Dispatch)
 }
 move_handler! {
     /// The diner has the order.
-    complete, "/v1/orders/{id}/complete", |caller, _| staff_move(caller, Move::Complete)
+    complete, "/v1/orders/{id}/complete", |caller, order| staff_move(caller, order, Move::Complete)
 }
 
-fn staff_move(caller: &Caller, wanted: Move) -> Result<Move, ApiError> {
-    if !is_staff(&caller.0) {
-        caller.require(Role::Merchant)?;
+/// A move that only who keeps the store may make.
+fn staff_move(caller: &Caller, order: &Order, wanted: Move) -> Result<Move, ApiError> {
+    if caller.0.keeps(order.store_id) {
+        return Ok(wanted);
     }
-    Ok(wanted)
+    let detail = "this needs a merchant's token that names the order's store";
+    Err(Problem::new(ErrorCode::Forbidden, detail).into())
 }
 
 fn cancel_move(caller: &Caller, order: &Order) -> Result<Move, ApiError> {
     Ok(match order.state {
         // A repeat finds the order closed already, which is the quiet success that Close gives.
         OrderState::PendingPayment | OrderState::Closed => Move::Close,
-        _ if is_staff(&caller.0) => Move::Revoke,
+        _ if caller.0.keeps(order.store_id) => Move::Revoke,
         _ => Move::Cancel,
     })
 }

@@ -84,7 +84,7 @@ async fn webhooks_may_come_twice_and_out_of_order() {
     let order = core.tea_order().await;
     let payment = core.pay(&order, "sandbox_silent").await.expect(201);
     let send = |event: Value| {
-        let signature = core.sign(&event);
+        let signature = core.sign_webhook(&event);
         let core = &core;
         async move { core.webhook(&event, &signature).await.expect(200)["duplicate"].clone() }
     };
@@ -103,7 +103,7 @@ async fn forged_and_contradicting_webhooks_change_nothing() {
     let order = core.tea_order().await;
     let payment = core.pay(&order, "sandbox_silent").await.expect(201);
     let genuine = event("e1", &payment, "captured");
-    let signature = core.sign(&genuine);
+    let signature = core.sign_webhook(&genuine);
     let mut other_body = genuine.clone();
     other_body["event_id"] = json!("e2");
     for (body, signature) in
@@ -113,10 +113,10 @@ async fn forged_and_contradicting_webhooks_change_nothing() {
     }
     let mut cheaper = genuine.clone();
     cheaper["amount_minor"] = json!(1);
-    core.webhook(&cheaper, &core.sign(&cheaper)).await.problem(422, "validation-failed");
+    core.webhook(&cheaper, &core.sign_webhook(&cheaper)).await.problem(422, "validation-failed");
     let mut unknown = genuine.clone();
     unknown["payment_id"] = json!("42");
-    core.webhook(&unknown, &core.sign(&unknown)).await.problem(404, "payment-not-found");
+    core.webhook(&unknown, &core.sign_webhook(&unknown)).await.problem(404, "payment-not-found");
     core.clock.advance(limits::WEBHOOK_TOLERANCE_MS + 1);
     core.webhook(&genuine, &signature).await.problem(401, "invalid-signature");
     assert_eq!(core.order(&order["id"]).await["payments"][0]["state"], "PROCESSING");

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tiffin_api::id::UserId;
-use tiffin_api::token::Role;
+use tiffin_api::token::{Principal, Role};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
@@ -106,7 +106,17 @@ impl Core {
 
     /// A token for a user.
     pub fn token(&self, user: i64, roles: &[Role]) -> String {
-        self.app.keys.sign_token(UserId::from_raw(user), roles, self.clock.now_ms(), 900)
+        self.sign(&Principal::new(UserId::from_raw(user), roles))
+    }
+
+    /// A token for the merchant who keeps a store.
+    pub fn merchant(&self, store: &str) -> String {
+        let merchant = Principal::new(UserId::from_raw(9), &[Role::Merchant]);
+        self.sign(&Principal { stores: vec![store.parse().unwrap()], ..merchant })
+    }
+
+    fn sign(&self, principal: &Principal) -> String {
+        self.app.keys.sign_token(principal, self.clock.now_ms(), 900)
     }
 
     pub async fn import(&self, rows: &str) -> Reply {
@@ -232,7 +242,7 @@ impl Core {
     }
 
     /// The signature header that the sandbox would send.
-    pub fn sign(&self, body: &Value) -> String {
+    pub fn sign_webhook(&self, body: &Value) -> String {
         let bytes = serde_json::to_vec(body).unwrap();
         signature::sign(&self.app.keys, "sandbox", &bytes, self.clock.now_ms())
     }

@@ -264,8 +264,11 @@ async fn an_import_has_its_own_limit_and_media_type() {
     let too_large = client.import(" ".repeat(limits::IMPORT_BODY_BYTES + 1)).await;
     assert_eq!((too_large.status, &too_large.json["code"]), (413, &json!("body-too-large")));
 
-    let token =
-        app.keys.sign_token(&Principal::new(tiffin_api::id::UserId::from_raw(7), &[Role::Admin]), NOW_MS, 900);
+    let token = app.keys.sign_token(
+        &Principal::new(tiffin_api::id::UserId::from_raw(7), &[Role::Admin]),
+        NOW_MS,
+        900,
+    );
     let bearer = format!("Bearer {token}");
     let headers = [("content-type", "application/json"), ("authorization", bearer.as_str())];
     let reply = client.send("POST", "/v1/admin/import", &headers, "{}".into()).await;
