@@ -35,7 +35,7 @@ pub struct ImportArgs {
     /// Where the core listens.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3001")]
     core: Url,
-    /// A token of an admin or a merchant.
+    /// A token of the core team (role admin).
     #[arg(long)]
     token: Option<String>,
     /// The core's data folder: its key then signs a short-lived admin token.
