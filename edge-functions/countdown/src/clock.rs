@@ -3,13 +3,16 @@
 //! The edge asks the core for the time now and then and measures the round trip, as NTP does (RFC 5905,
 //! section 8, with the server's two stamps taken as one): the core read its clock half a round trip
 //! after the request left, give or take half a round trip. Of the last few samples the one with the
-//! least uncertainty counts; uncertainty grows with age, because clocks drift.
+//! least uncertainty counts; uncertainty grows with age, because clocks drift. An older sample that a new
+//! one contradicts is dropped (a falseticker, RFC 5905, section 11.2.1): the core's clock was set, or
+//! another host is the core now, and how certain the old sample once was says nothing any more.
 //!
 //! Invariants:
 //! - Answers of one instance never go back, unless this host's clock was set back by more than
 //!   [`HOLD_MAX_MS`].
 //! - A step of this host's wall clock does not move the answers: it is seen against the monotonic clock,
 //!   taken out of the offset, and the answers say that they are less certain until the next sample.
+//! - An answer that is held for the sake of the first is said to be that much less certain.
 //! - With the core gone, the last offset goes on, and its uncertainty grows.
 
 use serde::{Deserialize, Serialize};
@@ -82,6 +85,29 @@ impl Sample {
         let drift_ms = age_ms.saturating_mul(DRIFT_PPM).saturating_add(999_999) / 1_000_000;
         self.uncertainty_ms.saturating_add(drift_ms)
     }
+
+    /// Whether both can be true at `wall_ms`: their intervals have a moment in common.
+    fn agrees_with(&self, other: &Self, wall_ms: i64) -> bool {
+        let reach_ms = self.uncertainty_at(wall_ms).saturating_add(other.uncertainty_at(wall_ms));
+        self.offset_ms.abs_diff(other.offset_ms) <= reach_ms.unsigned_abs()
+    }
+
+    /// Takes a step of the wall clock since it was taken out of it.
+    ///
+    /// Either clock may be the one that jumped (a machine that slept stops its monotonic clock on some
+    /// systems), so that the whole step becomes uncertainty.
+    fn take_out(&mut self, step_ms: i64) {
+        self.offset_ms = self.offset_ms.saturating_sub(step_ms);
+        self.taken_at_ms = self.taken_at_ms.saturating_add(step_ms);
+        self.uncertainty_ms = self.uncertainty_ms.saturating_add(step_ms.saturating_abs());
+    }
+}
+
+/// By how much the wall clock stepped from one look to another, if it did.
+fn step_between(from: Instant, to: Instant) -> Option<i64> {
+    let wall_ms = to.wall_ms.saturating_sub(from.wall_ms);
+    let step_ms = wall_ms.saturating_sub(to.monotonic_ms.saturating_sub(from.monotonic_ms));
+    (step_ms.saturating_abs() > STEP_MIN_MS).then_some(step_ms)
 }
 
 /// What time it is.
@@ -156,9 +182,13 @@ impl CoreClock {
         self.last_failure_ms = Some(at.monotonic_ms);
     }
 
-    /// Takes a new sample in.
-    pub fn add(&mut self, sample: Sample, at: Instant) {
+    /// Takes a new sample in, from an exchange that ended at `received`, and drops what it contradicts.
+    pub fn add(&mut self, mut sample: Sample, received: Instant, at: Instant) {
         self.look(at);
+        if let Some(step_ms) = step_between(received, at) {
+            sample.take_out(step_ms);
+        }
+        self.samples.retain(|older| older.agrees_with(&sample, at.wall_ms));
         if self.samples.len() >= SAMPLES_MAX {
             self.samples.remove(0);
         }
@@ -169,7 +199,7 @@ impl CoreClock {
     pub fn restore(&mut self, sample: Sample, at: Instant) {
         let age_ms = at.wall_ms.saturating_sub(sample.taken_at_ms);
         if !self.is_set() && (0..=PERSISTED_MAX_AGE_MS).contains(&age_ms) {
-            self.add(sample, at);
+            self.add(sample, at, at);
         }
     }
 
@@ -186,29 +216,22 @@ impl CoreClock {
         let offset_ms = best.map_or(0, |sample| sample.offset_ms);
         let now_ms = at.wall_ms.saturating_add(offset_ms);
         // A better sample may say that the answers so far ran ahead by a little: wait for it.
-        let held = (1..=HOLD_MAX_MS).contains(&self.last_answer_ms.saturating_sub(now_ms));
-        let now_ms = if held { self.last_answer_ms } else { now_ms };
+        let ahead_ms = self.last_answer_ms.saturating_sub(now_ms);
+        let held_ms = if (1..=HOLD_MAX_MS).contains(&ahead_ms) { ahead_ms } else { 0 };
+        let now_ms = now_ms.saturating_add(held_ms);
         self.last_answer_ms = now_ms;
-        Reading { now_ms, uncertainty_ms: best.map(|sample| sample.uncertainty_at(at.wall_ms)) }
+        let uncertainty_ms =
+            best.map(|sample| sample.uncertainty_at(at.wall_ms).saturating_add(held_ms));
+        Reading { now_ms, uncertainty_ms }
     }
 
-    /// Looks for a step of the wall clock since the last look, and takes it out of what is known.
-    ///
-    /// Either clock may be the one that jumped (a machine that slept stops its monotonic clock on some
-    /// systems), so that the whole step becomes uncertainty, and the next sample is due at once.
+    /// Looks for a step of the wall clock since the last look, and takes it out of what is known. The
+    /// next sample is then due at once.
     fn look(&mut self, at: Instant) {
         let Some(last) = self.last_look.replace(at) else { return };
-        let step_ms = at
-            .wall_ms
-            .saturating_sub(last.wall_ms)
-            .saturating_sub(at.monotonic_ms.saturating_sub(last.monotonic_ms));
-        if step_ms.saturating_abs() <= STEP_MIN_MS {
-            return;
-        }
+        let Some(step_ms) = step_between(last, at) else { return };
         for sample in &mut self.samples {
-            sample.offset_ms = sample.offset_ms.saturating_sub(step_ms);
-            sample.taken_at_ms = sample.taken_at_ms.saturating_add(step_ms);
-            sample.uncertainty_ms = sample.uncertainty_ms.saturating_add(step_ms.saturating_abs());
+            sample.take_out(step_ms);
         }
         self.last_attempt_ms = None;
     }
@@ -283,13 +306,13 @@ mod tests {
     #[test]
     fn the_least_uncertain_sample_counts_until_it_has_aged() {
         let mut clock = CoreClock::new();
-        clock.add(sample(100, 5, after(0)), after(0));
-        clock.add(sample(103, 8, after(0)), after(0));
+        clock.add(sample(100, 5, after(0)), after(0), after(0));
+        clock.add(sample(103, 8, after(0)), after(0), after(0));
         assert_eq!(clock.read(after(0)), Reading { now_ms: 1_000_100, uncertainty_ms: Some(5) });
         // 50 ppm of 100 s are 5 ms.
         let later = clock.read(after(100_000));
         assert_eq!(later, Reading { now_ms: 1_100_100, uncertainty_ms: Some(10) });
-        clock.add(sample(104, 9, after(100_000)), after(100_000));
+        clock.add(sample(104, 9, after(100_000)), after(100_000), after(100_000));
         let newer = clock.read(after(100_000));
         assert_eq!(newer, Reading { now_ms: 1_100_104, uncertainty_ms: Some(9) });
     }
@@ -297,9 +320,9 @@ mod tests {
     #[test]
     fn only_the_last_samples_are_kept() {
         let mut clock = CoreClock::new();
-        clock.add(sample(1, 1, after(0)), after(0));
+        clock.add(sample(1, 1, after(0)), after(0), after(0));
         for _ in 0..SAMPLES_MAX {
-            clock.add(sample(2, 9, after(0)), after(0));
+            clock.add(sample(2, 9, after(0)), after(0), after(0));
         }
         assert_eq!(clock.best(after(0).wall_ms).map(|sample| sample.offset_ms), Some(2));
     }
@@ -307,19 +330,59 @@ mod tests {
     #[test]
     fn answers_do_not_go_back_when_a_better_sample_comes() {
         let mut clock = CoreClock::new();
-        clock.add(sample(100, 50, after(0)), after(0));
+        clock.add(sample(100, 50, after(0)), after(0), after(0));
         assert_eq!(clock.read(after(0)).now_ms, 1_000_100);
-        clock.add(sample(80, 2, after(0)), after(0));
-        assert_eq!(clock.read(after(5)).now_ms, 1_000_100, "held");
+        clock.add(sample(80, 2, after(0)), after(0), after(0));
+        let held = Reading { now_ms: 1_000_100, uncertainty_ms: Some(2 + 1 + 15) };
+        assert_eq!(clock.read(after(5)), held, "15 ms ahead of what is known, and says so");
         assert_eq!(clock.read(after(20)).now_ms, 1_000_100, "caught up");
         assert_eq!(clock.read(after(25)).now_ms, 1_000_105);
+    }
+
+    #[test]
+    fn a_new_sample_beats_those_it_contradicts() {
+        // The core's clock was set, or another host is the core now; the old sample was a lucky one.
+        for stepped_ms in [60_100, -59_900] {
+            let mut clock = CoreClock::new();
+            clock.add(sample(100, 2, after(0)), after(0), after(0));
+            clock.add(sample(101, 3, after(5)), after(5), after(5));
+            let at = after(10_000);
+            clock.add(sample(stepped_ms, 40, at), at, at);
+            let expected = Reading { now_ms: at.wall_ms + stepped_ms, uncertainty_ms: Some(40) };
+            assert_eq!(clock.read(at), expected, "offset {stepped_ms}");
+        }
+        // So it is with what another instance left behind.
+        let mut clock = CoreClock::new();
+        clock.restore(sample(100, 2, after(0)), after(0));
+        clock.add(sample(5_000, 40, after(10)), after(10), after(10));
+        assert_eq!(clock.read(after(10)).now_ms, after(10).wall_ms + 5_000);
+        // Intervals that only touch are no contradiction; the better sample still counts.
+        for (offset_ms, expected_ms) in [(142, 100), (143, 143), (58, 100), (57, 57)] {
+            let mut clock = CoreClock::new();
+            clock.add(sample(100, 2, after(0)), after(0), after(0));
+            clock.add(sample(offset_ms, 40, after(0)), after(0), after(0));
+            let best = clock.best(after(0).wall_ms).map(|sample| sample.offset_ms);
+            assert_eq!(best, Some(expected_ms), "offset {offset_ms}");
+        }
+    }
+
+    #[test]
+    fn a_step_after_the_exchange_is_taken_out_of_its_sample_too() {
+        for step_ms in [60_000, -60_000] {
+            let mut clock = CoreClock::new();
+            clock.add(sample(100, 5, after(0)), after(0), after(0));
+            let stepped = at(after(20).wall_ms + step_ms, after(20).monotonic_ms);
+            clock.add(sample(100, 4, after(10)), after(10), stepped);
+            let expected = Reading { now_ms: 1_000_120, uncertainty_ms: Some(4 + 60_000 + 1) };
+            assert_eq!(clock.read(stepped), expected, "step of {step_ms}");
+        }
     }
 
     #[test]
     fn a_step_of_the_wall_clock_is_taken_out() {
         for step_ms in [3_600_000, -3_600_000, 101, -101] {
             let mut clock = CoreClock::new();
-            clock.add(sample(100, 5, after(0)), after(0));
+            clock.add(sample(100, 5, after(0)), after(0), after(0));
             assert_eq!(clock.need(after(0)), Need::Background);
             assert_eq!(clock.read(after(10)).now_ms, 1_000_110);
             let stepped = at(after(20).wall_ms + step_ms, after(20).monotonic_ms);
@@ -329,7 +392,7 @@ mod tests {
             assert_eq!(clock.need(stepped), Need::Background, "a new sample is due at once");
         }
         let mut clock = CoreClock::new();
-        clock.add(sample(100, 5, after(0)), after(0));
+        clock.add(sample(100, 5, after(0)), after(0), after(0));
         let slewed = at(after(20).wall_ms + 100, after(20).monotonic_ms);
         assert_eq!(clock.read(slewed).uncertainty_ms, Some(6), "no step");
     }
@@ -343,7 +406,7 @@ mod tests {
         for (ms, expected) in [(11, Need::Nothing), (1_009, Need::Nothing), (1_010, Need::Now)] {
             assert_eq!(clock.need(after(ms)), expected, "unset, at {ms}");
         }
-        clock.add(sample(0, 5, after(1_100)), after(1_100));
+        clock.add(sample(0, 5, after(1_100)), after(1_100), after(1_100));
         for (ms, expected) in [
             (1_100, Need::Nothing),
             (11_009, Need::Nothing),
@@ -369,7 +432,7 @@ mod tests {
             assert_eq!(clock.is_set(), expected, "taken at {taken_at_ms}");
         }
         let mut clock = CoreClock::new();
-        clock.add(sample(1, 9, after(0)), after(0));
+        clock.add(sample(1, 9, after(0)), after(0), after(0));
         clock.restore(sample(2, 1, after(0)), after(0));
         assert_eq!(clock.read(after(0)).now_ms, 1_000_001, "own samples are better");
     }

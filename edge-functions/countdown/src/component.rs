@@ -74,13 +74,13 @@ async fn read_clock() -> Reading {
 
 /// Compares clocks with the core once. A core that does not answer leaves what is known as it is.
 async fn measure() {
-    let Some(sample) = exchange().await else {
+    let Some((sample, received)) = exchange().await else {
         clock().fail(look());
         return;
     };
     let best = {
         let (mut clock, at) = (clock(), look());
-        clock.add(sample, at);
+        clock.add(sample, received, at);
         clock.best(at.wall_ms)
     };
     if let Some(Ok(value)) = best.map(|best| serde_json::to_vec(&best)) {
@@ -88,7 +88,8 @@ async fn measure() {
     }
 }
 
-async fn exchange() -> Option<Sample> {
+/// One comparison, and when it ended.
+async fn exchange() -> Option<(Sample, Instant)> {
     // A shared or remembered answer would tell the time of another moment.
     let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let request = CoreRequest {
@@ -106,5 +107,6 @@ async fn exchange() -> Option<Sample> {
         return None;
     }
     let time: TimeAnswer = serde_json::from_slice(&response.body).ok()?;
-    Sample::new(sent, received, time.now_ms, time.uncertainty_ms.unwrap_or_default())
+    let uncertainty_ms = time.uncertainty_ms.unwrap_or_default();
+    Some((Sample::new(sent, received, time.now_ms, uncertainty_ms)?, received))
 }
