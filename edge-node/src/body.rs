@@ -74,11 +74,6 @@ impl<B> Bounded<B> {
     pub(crate) fn new(body: B, max_bytes: u64, idle: Duration) -> Self {
         Self { body, left_bytes: max_bytes, idle, timer: None }
     }
-
-    /// What is left of the body, without bounds.
-    pub(crate) fn into_inner(self) -> B {
-        self.body
-    }
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Bounded<B> {

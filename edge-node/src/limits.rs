@@ -33,7 +33,8 @@ pub const MAX_REQUESTS_PER_INSTANCE: usize = 10_000;
 pub const INSTANCE_IDLE: Duration = Duration::from_secs(30);
 /// How long an instance may go on after its last response, for refreshes in the background.
 pub const POST_RETURN: Duration = Duration::from_secs(10);
-/// How much later than the deadline an instance is torn down that did not notice it.
+/// How much longer than its deadline a request may occupy an instance: then the instance is torn
+/// down, whether it is stuck or only has not noticed.
 pub const DEADLINE_GRACE: Duration = Duration::from_millis(250);
 /// Headers of one message as a guest sees them, with their bookkeeping.
 pub const MAX_FIELDS_BYTES: usize = 128 << 10;
@@ -48,6 +49,8 @@ pub const RETRY_AFTER_SECONDS: u64 = 1;
 /// Requests of one component handed to the instances and not yet taken up by one. A burst then
 /// starts a few instances instead of one per request.
 pub const DISPATCH_WIDTH: usize = 4;
+/// How long such a request keeps back those behind it.
+pub const DISPATCH_PATIENCE: Duration = Duration::from_millis(100);
 
 // --- all instances -------------------------------------------------------------------------------
 
@@ -97,8 +100,15 @@ pub const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(30);
 pub const WRITE_STALL: Duration = Duration::from_secs(10);
 /// Bytes of one request body.
 pub const MAX_REQUEST_BODY_BYTES: u64 = 1 << 20;
-/// How long the next piece of a request body may take.
-pub const REQUEST_BODY_IDLE: Duration = Duration::from_secs(10);
+/// How long a request body may take from its head to its end.
+pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of all request bodies that are being read, wait for a guest or are read by one.
+pub const MAX_BODIES_BYTES: usize = 128 << 20;
+/// A body that has not come after this long counts among its client's slow ones.
+pub const SLOW_BODY_AFTER: Duration = Duration::from_millis(100);
+/// Slow bodies of one client (an address, or an IPv6 /64) at a time: at their greatest they take half
+/// of all the bytes.
+pub const MAX_SLOW_BODIES_PER_CLIENT: usize = 64;
 /// How long a client of the admin listener may take to send a request.
 pub const ADMIN_READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is read and thrown away of a body that is refused, so that the client sees the answer.

@@ -112,7 +112,7 @@ impl Node {
         .await
         .expect("putting the application together does not panic")?;
 
-        let front = Arc::new(Front { site, metrics: Arc::clone(&metrics) });
+        let front = Arc::new(Front::new(site, Arc::clone(&metrics)));
         let server = tokio::spawn(server::serve(listener, front, stop.clone()));
         let admin = tokio::spawn(admin::serve(admin_listener, metrics, stop.clone()));
         let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);

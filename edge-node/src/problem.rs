@@ -14,7 +14,7 @@ use crate::trace::TraceId;
 pub(crate) enum Problem {
     /// A `%` in the path without two hex digits after it.
     BadPath,
-    /// The `Host` header is no authority.
+    /// The `Host` header is missing, twice there, or no host and port.
     BadHost,
     /// No trigger matches the path.
     RouteNotFound,
@@ -26,6 +26,10 @@ pub(crate) enum Problem {
     BodyTooLarge,
     /// The client stopped sending before its body was complete.
     BodyIncomplete,
+    /// The body was not there in time.
+    BodyTimeout,
+    /// The client is slow with too many bodies.
+    TooManyUploads,
     /// The guest trapped, ran out of memory or budget, or returned an error.
     FunctionFailed,
     /// The guest did not answer in time.
@@ -45,6 +49,8 @@ impl Problem {
             Self::TargetTooLong => "target-too-long",
             Self::BodyTooLarge => "body-too-large",
             Self::BodyIncomplete => "body-incomplete",
+            Self::BodyTimeout => "body-timeout",
+            Self::TooManyUploads => "too-many-uploads",
             Self::FunctionFailed => "function-failed",
             Self::FunctionTimeout => "function-timeout",
             Self::Overloaded => "overloaded",
@@ -59,6 +65,8 @@ impl Problem {
             Self::MethodNotSupported => StatusCode::METHOD_NOT_ALLOWED,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::TooManyUploads => StatusCode::TOO_MANY_REQUESTS,
             Self::FunctionFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::FunctionTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
@@ -74,6 +82,8 @@ impl Problem {
             Self::TargetTooLong => "The request target is too long",
             Self::BodyTooLarge => "The request body is too large",
             Self::BodyIncomplete => "The request body is incomplete",
+            Self::BodyTimeout => "The request body did not come in time",
+            Self::TooManyUploads => "Too many request bodies of this client are on their way",
             Self::FunctionFailed => "The function failed",
             Self::FunctionTimeout => "The function did not answer in time",
             Self::Overloaded => "Too many requests are in progress",
@@ -83,12 +93,18 @@ impl Problem {
     fn detail(self) -> String {
         match self {
             Self::BadPath => "each % must be followed by two hexadecimal digits".to_owned(),
-            Self::BadHost => "the Host header must be a host and, if need be, a port".to_owned(),
+            Self::BadHost => {
+                "there must be one Host header: a host and, if need be, a port".to_owned()
+            }
             Self::RouteNotFound => "no route of the application matches the path".to_owned(),
             Self::MethodNotSupported => "CONNECT and TRACE are not served".to_owned(),
             Self::TargetTooLong => format!("the limit is {} bytes", limits::MAX_TARGET_BYTES),
             Self::BodyTooLarge => format!("the limit is {} bytes", limits::MAX_REQUEST_BODY_BYTES),
-            Self::BodyIncomplete => "the body ended early or came too slowly".to_owned(),
+            Self::BodyIncomplete => "the body ended early or is not well-formed".to_owned(),
+            Self::BodyTimeout => {
+                format!("the limit is {} seconds", limits::REQUEST_BODY_TIMEOUT.as_secs())
+            }
+            Self::TooManyUploads => "try again after the time in Retry-After".to_owned(),
             Self::FunctionFailed => "the failure is logged under the trace id".to_owned(),
             Self::FunctionTimeout => "the request was given up at its deadline".to_owned(),
             Self::Overloaded => "try again after the time in Retry-After".to_owned(),
@@ -110,7 +126,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self == Self::Overloaded {
+        if matches!(self, Self::Overloaded | Self::TooManyUploads) {
             headers.insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_SECONDS));
         }
         response

@@ -30,6 +30,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 pub(crate) use self::guest::{Active, Guest, Shared};
 use self::worker::Spawner;
 pub(crate) use self::worker::Task;
+use self::worker::Turn;
 use crate::body::guarded;
 use crate::limits;
 use crate::metrics::ComponentLabel;
@@ -85,9 +86,15 @@ impl Pool {
             let dispatch = Arc::clone(&self.dispatch).acquire_owned().await;
             let dispatch = dispatch.expect("the semaphore is never closed");
             let taken_by = Arc::clone(&taken_by);
-            let task =
-                Task { place: Arc::clone(&place), dispatch, deadline, traceparent, taken_by };
-            self.handler.handle(task, request).await
+            let turn = Turn::new(dispatch);
+            let place = Arc::clone(&place);
+            let task = Task { place, turn: turn.clone(), deadline, traceparent, taken_by };
+            let mut handled = std::pin::pin!(self.handler.handle(task, request));
+            if let Ok(answer) = timeout(limits::DISPATCH_PATIENCE, &mut handled).await {
+                return answer;
+            }
+            turn.give_back();
+            handled.await
         })
         .await;
         match answered {

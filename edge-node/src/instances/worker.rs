@@ -4,11 +4,18 @@
 //! A request's deadline is held three times over: by the caller (who answers 504 and goes on), by
 //! the future of `on_request_start` (which makes the instance take no more requests), and by
 //! [`Lifetime`], polled outside the guest's event loop, which drops an instance that is stuck.
+//!
+//! An instance that takes no more requests still stands in `ProxyHandler`'s queue, and may be the one
+//! that is woken for the next request: the wake is lost until the instance is dropped, which passes it
+//! on. Two bounds keep that short. After an expiry the instance lives on for no longer than
+//! [`limits::DEADLINE_GRACE`] once its other requests are done. And a request that nobody takes up
+//! keeps its [`Turn`] for no longer than [`limits::DISPATCH_PATIENCE`], so that the next one wakes
+//! another instance, which then takes up both: an instance can lose one wake only.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -32,13 +39,28 @@ pub(crate) struct Task {
     /// Its place among the requests in progress.
     pub(super) place: Arc<OwnedSemaphorePermit>,
     /// Its turn to be taken up; given back as soon as an instance has.
-    pub(super) dispatch: OwnedSemaphorePermit,
+    pub(super) turn: Turn,
     /// When it is given up.
     pub(super) deadline: Instant,
     /// Its trace.
     pub(super) traceparent: HeaderValue,
     /// Told which instance took it, so that the log can name it.
     pub(super) taken_by: Arc<OnceLock<u64>>,
+}
+
+/// A request's turn to be taken up by an instance. Cloning shares it.
+#[derive(Clone)]
+pub(super) struct Turn(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Turn {
+    pub(super) fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self(Arc::new(Mutex::new(Some(permit))))
+    }
+
+    /// Lets the next request have its turn. Later calls change nothing.
+    pub(super) fn give_back(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 /// Starts instances of one component.
@@ -71,7 +93,7 @@ impl HandlerState for Spawner {
             store,
             proxy,
             view: Guest::http,
-            expiration: Lifetime::new(deadline, Arc::clone(&supervisor.was_stuck)),
+            expiration: Lifetime::new(deadline, &supervisor),
             state: supervisor,
         })
     }
@@ -81,14 +103,17 @@ impl HandlerState for Spawner {
 pub(super) struct Lifetime {
     request_limit: Duration,
     was_stuck: Arc<AtomicBool>,
+    has_expired: Arc<AtomicBool>,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Lifetime {
-    fn new(deadline: Duration, was_stuck: Arc<AtomicBool>) -> Self {
+    fn new(deadline: Duration, supervisor: &Supervisor) -> Self {
         let request_limit = deadline + limits::DEADLINE_GRACE;
+        let was_stuck = Arc::clone(&supervisor.was_stuck);
+        let has_expired = Arc::clone(&supervisor.has_expired);
         let timer = Box::pin(sleep_until(Instant::now() + limits::INSTANCE_IDLE));
-        Self { request_limit, was_stuck, timer }
+        Self { request_limit, was_stuck, has_expired, timer }
     }
 }
 
@@ -102,6 +127,9 @@ impl WorkerExpiration for Lifetime {
         let limit = match status {
             WorkerStatus::Idle => limits::INSTANCE_IDLE,
             WorkerStatus::Requests => self.request_limit,
+            WorkerStatus::PostReturn if self.has_expired.load(Ordering::Relaxed) => {
+                limits::DEADLINE_GRACE
+            }
             WorkerStatus::PostReturn => limits::POST_RETURN,
         };
         let due = Instant::from_std(start + limit);
@@ -120,6 +148,8 @@ pub(super) struct Supervisor {
     /// Counted over all components, for the log.
     number: u64,
     was_stuck: Arc<AtomicBool>,
+    /// A request was given up at its deadline: the instance takes no more.
+    has_expired: Arc<AtomicBool>,
 }
 
 impl Supervisor {
@@ -129,7 +159,8 @@ impl Supervisor {
         shared.metrics.instances_live.get_or_create(&label).inc();
         static STARTED: AtomicU64 = AtomicU64::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        Self { shared, number, was_stuck: Arc::new(AtomicBool::new(false)) }
+        let (was_stuck, has_expired) = (Arc::default(), Arc::default());
+        Self { shared, number, was_stuck, has_expired }
     }
 
     fn kind_of(&self, error: &wasmtime::Error) -> &'static str {
@@ -169,10 +200,12 @@ impl WorkerState for Supervisor {
         guest.meter.refill();
         let active = guest.active.enter(task.traceparent);
         task.taken_by.get_or_init(|| self.number);
-        drop(task.dispatch);
+        task.turn.give_back();
         let place = task.place;
+        let has_expired = Arc::clone(&self.has_expired);
         Box::pin(async move {
             sleep_until(task.deadline).await;
+            has_expired.store(true, Ordering::Relaxed);
             drop((active, place));
         })
     }

@@ -1,7 +1,8 @@
 //! The clients' side: connections, what is refused before any guest sees it, and the access log.
 //!
 //! Invariants: no client can make the node hold more than its limits; a request that is wrong gets a
-//! clear 4xx, also when its body is still on its way; each request is logged exactly once.
+//! clear 4xx, also when its body is still on its way; no guest is asked before the body is there;
+//! each request is logged exactly once.
 //! Start at [`serve`], then [`Front::answer`].
 
 mod access;
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::WasiBody;
 
 use self::access::Access;
-use self::inbound::{Inbound, Verdict};
+use self::inbound::{Intake, Upload};
 use self::stall::StallGuard;
 use crate::limits;
 use crate::metrics::Metrics;
@@ -35,9 +36,10 @@ use crate::trace::Trace;
 /// What every connection needs.
 pub(crate) struct Front {
     /// The application.
-    pub(crate) site: Arc<Site>,
+    site: Arc<Site>,
     /// Where everything is counted.
-    pub(crate) metrics: Arc<Metrics>,
+    metrics: Arc<Metrics>,
+    intake: Intake,
 }
 
 /// Accepts connections until `stop`, then lets requests in progress finish within
@@ -109,25 +111,31 @@ fn connect(
 }
 
 impl Front {
+    /// The front of `site`, without requests.
+    pub(crate) fn new(site: Arc<Site>, metrics: Arc<Metrics>) -> Self {
+        Self { site, metrics, intake: Intake::new() }
+    }
+
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<WasiBody> {
         let trace = Trace::from_headers(request.headers());
         let access = Access::begin(&request, client, &trace, &self.metrics);
-        let (request, verdict) = Inbound::split(request);
-        let answered = match screen::clean(request) {
+        let answered = match self.admit(request, client).await {
             Ok(request) => self.site.answer(request, client, &trace).await,
             Err(problem) => Answered::problem(problem, &trace),
         };
-        access.finish(overrule(answered, &verdict, &trace))
+        access.finish(answered)
     }
-}
 
-/// A body that was refused while the guest was reading it explains whatever the guest then said.
-fn overrule(answered: Answered, verdict: &Verdict, trace: &Trace) -> Answered {
-    let problem = match verdict.problem() {
-        Some(Problem::BodyIncomplete) if answered.problem.is_none() => return answered,
-        Some(problem) => problem,
-        None => return answered,
-    };
-    let Answered { component, route, .. } = answered;
-    Answered { component, route, ..Answered::problem(problem, trace) }
+    /// The request as the application gets it: clean and whole.
+    async fn admit(
+        &self,
+        request: Request<Incoming>,
+        client: SocketAddr,
+    ) -> Result<Request<WasiBody>, Problem> {
+        let (mut head, body) = request.into_parts();
+        let upload = Upload::new(body, &head.headers);
+        screen::clean(&mut head)?;
+        let body = self.intake.read(upload, client.ip()).await?;
+        Ok(Request::from_parts(head, body))
+    }
 }

@@ -4,10 +4,9 @@ use http::header::{
     CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
     UPGRADE,
 };
+use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, Method, Request, Uri};
-use http_body::Body as _;
-use wasmtime_wasi_http::WasiBody;
+use http::{HeaderMap, HeaderName, Method, Uri, Version};
 
 use crate::limits;
 use crate::problem::Problem;
@@ -26,31 +25,29 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-/// Makes a client's request fit for the application: absolute URI, clean headers.
+/// Makes a client's request fit for the application: absolute URI, clean headers. Its body is not
+/// looked at.
 ///
 /// # Errors
 /// The problem to answer with.
-pub(super) fn clean(mut request: Request<WasiBody>) -> Result<Request<WasiBody>, Problem> {
-    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+pub(super) fn clean(head: &mut Parts) -> Result<(), Problem> {
+    if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Err(Problem::MethodNotSupported);
     }
-    let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+    let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
     if target.len() > limits::MAX_TARGET_BYTES {
         return Err(Problem::TargetTooLong);
     }
-    if !has_sound_escapes(request.uri().path()) {
+    if !has_sound_escapes(head.uri.path()) {
         return Err(Problem::BadPath);
     }
     if !target.starts_with('/') {
         return Err(Problem::RouteNotFound);
     }
-    if request.body().size_hint().lower() > limits::MAX_REQUEST_BODY_BYTES {
-        return Err(Problem::BodyTooLarge);
-    }
-    *request.uri_mut() = absolute(&request)?;
-    strip_spin_headers(request.headers_mut());
-    strip_hop_by_hop(request.headers_mut());
-    Ok(request)
+    head.uri = absolute(head)?;
+    strip_spin_headers(&mut head.headers);
+    strip_hop_by_hop(&mut head.headers);
+    Ok(())
 }
 
 /// Takes out what is only meant for this connection, and what `Connection` names.
@@ -74,17 +71,32 @@ fn has_sound_escapes(path: &str) -> bool {
     })
 }
 
-fn absolute(request: &Request<WasiBody>) -> Result<Uri, Problem> {
-    let authority = match (request.uri().authority(), request.headers().get(HOST)) {
-        (Some(authority), _) => authority.clone(),
-        (None, Some(host)) => Authority::try_from(host.as_bytes()).map_err(|_| Problem::BadHost)?,
-        // HTTP/1.0 has no Host; Spin says localhost then.
-        (None, None) => Authority::from_static("localhost"),
-    };
-    let mut parts = request.uri().clone().into_parts();
+fn absolute(head: &Parts) -> Result<Uri, Problem> {
+    let host = host(head)?;
+    let authority = head.uri.authority().cloned().or(host);
+    // HTTP/1.0 has no Host; Spin says localhost then.
+    let authority = authority.unwrap_or_else(|| Authority::from_static("localhost"));
+    // Nobody logs in to a host, and some who read an authority take the user for the host.
+    if authority.as_str().contains('@') {
+        return Err(Problem::BadHost);
+    }
+    let mut parts = head.uri.clone().into_parts();
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(authority);
     Uri::from_parts(parts).map_err(|_| Problem::BadPath)
+}
+
+/// What the `Host` header says. Source: RFC 9112, section 3.2.
+fn host(head: &Parts) -> Result<Option<Authority>, Problem> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => {
+            let host = Authority::try_from(host.as_bytes()).map_err(|_| Problem::BadHost)?;
+            if host.as_str().contains('@') { Err(Problem::BadHost) } else { Ok(Some(host)) }
+        }
+        (None, _) if head.version < Version::HTTP_11 => Ok(None),
+        _ => Err(Problem::BadHost),
+    }
 }
 
 #[cfg(test)]

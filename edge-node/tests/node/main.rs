@@ -10,3 +10,4 @@ mod lifecycle;
 mod outbound;
 mod requests;
 mod state;
+mod uploads;
