@@ -10,7 +10,9 @@ use spin_sdk::http_service;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use tiffin_api::time::TimeAnswer;
 use tiffin_kit::answer::Answer;
-use tiffin_kit::limits::{CORE_CONNECT_TIMEOUT_MS, READ_FIRST_BYTE_TIMEOUT_MS};
+use tiffin_kit::limits::{
+    CORE_CONNECT_TIMEOUT_MS, READ_FIRST_BYTE_TIMEOUT_MS, READ_TOTAL_TIMEOUT_MS,
+};
 use tiffin_kit::spin::core::{self, CoreRequest};
 use tiffin_kit::spin::{HostResponse, fetch, now_ms, respond, store, traceparent};
 
@@ -99,6 +101,7 @@ async fn exchange() -> Option<(Sample, Instant)> {
         body: bytes::Bytes::new(),
         connect_timeout_ms: CORE_CONNECT_TIMEOUT_MS,
         first_byte_timeout_ms: READ_FIRST_BYTE_TIMEOUT_MS,
+        total_timeout_ms: READ_TOTAL_TIMEOUT_MS,
     };
     let sent = look();
     let response = core::send(request).await.ok()?;

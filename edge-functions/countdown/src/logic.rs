@@ -25,7 +25,8 @@ pub const POLICY: Policy = Policy {
     fresh_ms: 5_000,
     stale_while_revalidate_ms: 60_000,
     stale_if_error_ms: 24 * 3_600_000,
-    absent_ms: 30_000,
+    absent_ms: 5_000,
+    absent_codes: &[ErrorCode::DealNotFound],
     first_byte_timeout_ms: READ_FIRST_BYTE_TIMEOUT_MS,
     valid_until_ms: |_| None,
 };

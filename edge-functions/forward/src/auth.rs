@@ -16,6 +16,8 @@ pub const KEYS: Policy = Policy {
     stale_while_revalidate_ms: KEYS_STALE_MS,
     stale_if_error_ms: KEYS_STALE_MS,
     absent_ms: 1_000,
+    // There is always a key set: a core that has none is not the core.
+    absent_codes: &[],
     first_byte_timeout_ms: FIRST_BYTE_TIMEOUT_MS,
     valid_until_ms: |_| None,
 };
@@ -68,7 +70,8 @@ impl Refusal {
             Self::Token(error) => error,
         };
         let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{error}\"");
-        Answer::from(Problem::new(error.into(), error.to_string())).with(WWW_AUTHENTICATE, &challenge)
+        Answer::from(Problem::new(error.into(), error.to_string()))
+            .with(WWW_AUTHENTICATE, &challenge)
     }
 }
 
@@ -77,6 +80,18 @@ pub fn verify(keys: &Entry, token: &str, now_ms: i64) -> Result<(), Refusal> {
     let Content::Document(document) = &keys.content else { return Err(Refusal::NoKeys) };
     let jwks: Jwks = serde_json::from_slice(&document.body).map_err(|_| Refusal::NoKeys)?;
     Verifier::new(&jwks).verify(token, now_ms).map(|_| ()).map_err(Refusal::Token)
+}
+
+/// What to make of a token whose key is unknown here, once the key set was fetched anew for its sake;
+/// `None` if it was not, because another did so a moment ago, is doing so, or the core failed.
+///
+/// Only a set of this very moment can tell a key that is not the core's from one that is newer than the
+/// set. Everything else goes on to the core, which knows.
+pub fn judge_unknown(refetched: Option<Result<(), Refusal>>) -> Result<(), Refusal> {
+    match refetched {
+        Some(Err(Refusal::Token(error))) => Err(Refusal::Token(error)),
+        Some(Ok(()) | Err(Refusal::NoKeys)) | None => Ok(()),
+    }
 }
 
 /// Whether an unknown key is a reason to fetch the key set anew: it may have been rotated, but a
@@ -180,6 +195,19 @@ mod tests {
                 assert_eq!(answer.status.as_u16(), 401);
                 assert_eq!(answer.headers[WWW_AUTHENTICATE], "Bearer");
             }
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_only_by_a_set_of_this_moment() {
+        for (refetched, refused) in [
+            (None, false),
+            (Some(Ok(())), false),
+            (Some(Err(Refusal::NoKeys)), false),
+            (Some(Err(Refusal::Token(TokenError::UnknownKey))), true),
+            (Some(Err(Refusal::Token(TokenError::Expired))), true),
+        ] {
+            assert_eq!(judge_unknown(refetched).is_err(), refused, "{refetched:?}");
         }
     }
 

@@ -18,6 +18,13 @@ pub const NO_STORE: &str = "no-store";
 /// `Cache-Status` (RFC 9211).
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
+/// Whether a message is of a media type, whatever its parameters.
+pub fn is_of_type(headers: &HeaderMap, media_type: &str) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|value| value.split(';').next()).map(str::trim);
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case(media_type))
+}
+
 /// Bytes of a SHA-256 that make an entity tag: 128 bits never collide by chance.
 const TAG_BYTES: usize = 16;
 

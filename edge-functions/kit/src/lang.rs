@@ -26,8 +26,10 @@ pub fn choose(query: &Query, headers: &HeaderMap) -> Result<Choice, Box<Problem>
             .map(|lang| Choice { lang, negotiated: false })
             .ok_or_else(|| query::bad("lang must be en or zh"));
     }
-    let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-    let lang = accepted.and_then(Lang::negotiate).unwrap_or(DEFAULT);
+    // Several lines are one list (RFC 9110, section 5.3).
+    let lines = headers.get_all(ACCEPT_LANGUAGE).into_iter().filter_map(|it| it.to_str().ok());
+    let accepted = lines.collect::<Vec<_>>().join(",");
+    let lang = Lang::negotiate(&accepted).unwrap_or(DEFAULT);
     Ok(Choice { lang, negotiated: true })
 }
 
@@ -39,17 +41,18 @@ mod tests {
     #[test]
     fn the_parameter_wins_over_the_header() {
         for (query, accept, expected) in [
-            ("lang=zh", Some("en"), Some((Lang::Zh, false))),
-            ("lang=fr", Some("en"), None),
-            ("lang=", None, None),
-            ("", Some("fr, zh;q=0.5"), Some((Lang::Zh, true))),
-            ("", Some("fr"), Some((Lang::En, true))),
-            ("", None, Some((Lang::En, true))),
+            ("lang=zh", &["en"][..], Some((Lang::Zh, false))),
+            ("lang=fr", &["en"], None),
+            ("lang=", &[], None),
+            ("", &["fr, zh;q=0.5"], Some((Lang::Zh, true))),
+            ("", &["fr", "en;q=0.5", "zh"], Some((Lang::Zh, true))),
+            ("", &["fr"], Some((Lang::En, true))),
+            ("", &[], Some((Lang::En, true))),
         ] {
             let parsed = Query::parse(Some(query), &["lang"]).unwrap();
             let mut headers = HeaderMap::new();
-            if let Some(accept) = accept {
-                headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static(accept));
+            for line in accept {
+                headers.append(ACCEPT_LANGUAGE, HeaderValue::from_static(line));
             }
             let chosen =
                 choose(&parsed, &headers).ok().map(|choice| (choice.lang, choice.negotiated));

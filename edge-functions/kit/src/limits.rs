@@ -29,6 +29,8 @@ pub const CORE_BODY_MAX_BYTES: usize = 4 << 20;
 pub const CORE_CONNECT_TIMEOUT_MS: u64 = 500;
 /// How long the core may take to begin its answer to a public read, ms.
 pub const READ_FIRST_BYTE_TIMEOUT_MS: u64 = 2_000;
+/// How long the core may take for its whole answer to a public read, from the connection on, ms.
+pub const READ_TOTAL_TIMEOUT_MS: u64 = 5_000;
 /// After the core failed to answer, how long nobody waits for it who has a stale entry, ms. A core that
 /// hangs then costs one diner in a while the timeout, not each of them.
 pub const CORE_FAILING_MS: i64 = 30_000;

@@ -3,11 +3,13 @@
 use crate::features::{Fault, Features};
 use crate::model::Model;
 use crate::score::assess;
-use http::header::CONTENT_TYPE;
+use http::Method;
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use std::collections::BTreeSet;
+use std::fmt;
 use tiffin_api::{ErrorCode, FieldError, Problem};
-use tiffin_kit::answer::{Answer, JSON};
+use tiffin_kit::answer::{Answer, JSON, is_of_type};
 use tiffin_kit::path;
 
 /// Checks everything about a request but its body. The error is the answer to give.
@@ -19,17 +21,11 @@ pub fn check(request: &Parts) -> Result<(), Box<Answer>> {
     if request.method != Method::POST {
         return Err(Box::new(Answer::method_not_allowed("POST")));
     }
-    if !is_json(&request.headers) {
+    if !is_of_type(&request.headers, JSON) {
         let detail = format!("send the features as {JSON}");
         return Err(Box::new(Problem::new(ErrorCode::UnsupportedMediaType, detail)).into());
     }
     Ok(())
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.and_then(|value| value.split(';').next()).map(str::trim);
-    essence.is_some_and(|essence| essence.eq_ignore_ascii_case(JSON))
 }
 
 /// The answer to a body.
@@ -40,14 +36,45 @@ pub fn answer(body: &[u8]) -> Answer {
             return Problem::new(ErrorCode::MalformedJson, error.to_string()).into();
         }
     };
+    let twice = |field| Fault { field, detail: "is there more than once".to_owned() };
+    let mut faults: Vec<Fault> = repeated_fields(body).into_iter().map(twice).collect();
     match Features::from_json(&document) {
-        Ok(features) => Answer::json(&assess(Model::current(), &features)),
-        Err(faults) => {
-            let detail = "nothing was scored; errors names each field to correct";
-            let errors = faults.into_iter().map(field_error).collect();
-            Problem::with_errors(ErrorCode::ValidationFailed, detail, errors).into()
+        Ok(features) if faults.is_empty() => {
+            return Answer::json(&assess(Model::current(), &features));
+        }
+        Ok(_) => {}
+        Err(others) => faults.extend(others),
+    }
+    let detail = "nothing was scored; errors names each field to correct";
+    let errors = faults.into_iter().map(field_error).collect();
+    Problem::with_errors(ErrorCode::ValidationFailed, detail, errors).into()
+}
+
+/// The fields that an object names more than once. Readers of JSON differ in which of them they take
+/// (RFC 8259, section 4), so that none can be scored.
+fn repeated_fields(body: &[u8]) -> BTreeSet<String> {
+    struct Fields;
+
+    impl<'de> Visitor<'de> for Fields {
+        type Value = BTreeSet<String>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object of features")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let (mut seen, mut repeated) = (BTreeSet::new(), BTreeSet::new());
+            while let Some((field, IgnoredAny)) = map.next_entry::<String, _>()? {
+                if !seen.insert(field.clone()) {
+                    repeated.insert(field);
+                }
+            }
+            Ok(repeated)
         }
     }
+
+    // What is no object at all has no fields, and is refused for that.
+    serde_json::Deserializer::from_slice(body).deserialize_map(Fields).unwrap_or_default()
 }
 
 fn field_error(Fault { field, detail }: Fault) -> FieldError {
@@ -63,6 +90,7 @@ fn field_error(Fault { field, detail }: Fault) -> FieldError {
 mod tests {
     use super::*;
     use http::Request;
+    use http::header::CONTENT_TYPE;
 
     fn refused(method: &str, uri: &str, content_type: Option<&str>) -> Option<u16> {
         let mut builder = Request::builder().method(method).uri(uri);
@@ -106,6 +134,16 @@ mod tests {
         assert_eq!(problem.errors.len(), 6);
         assert_eq!(problem.errors[0].pointer, "/a~1b~0");
         assert_eq!(problem.errors[1].pointer, "/account_age_days");
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_is_refused_by_name() {
+        let body = r#"{"action":"order","account_age_days":9,"orders_30d":0,"basket_minor":0,
+            "requests_last_minute":0,"hour_local":0,"account_age_days":9,"\u0061ction":"order"}"#;
+        let problem = problem(body);
+        assert_eq!(problem.code, ErrorCode::ValidationFailed);
+        let pointers: Vec<_> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/account_age_days", "/action"]);
     }
 
     #[test]

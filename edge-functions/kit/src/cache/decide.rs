@@ -36,6 +36,12 @@ pub fn decide(entry: Option<&Entry>, now_ms: i64) -> Decision {
     }
 }
 
+/// Whether memory alone may answer. Once an entry is stale another instance may have asked since, and
+/// what it shows must not be followed by something older from here.
+pub fn memory_suffices(entry: Option<&Entry>, now_ms: i64) -> bool {
+    decide(entry, now_ms) == Decision::Fresh
+}
+
 /// The later of two entries about one thing: a document in one language, and the fact that the thing
 /// does not exist in any. What the core said last is true, however stale.
 pub fn later(one: Option<Arc<Entry>>, other: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
@@ -85,6 +91,15 @@ mod tests {
             assert_eq!(decide(Some(&entry), now_ms), expected, "at {now_ms}");
         }
         assert_eq!(decide(None, 0), Decision::Miss);
+    }
+
+    #[test]
+    fn only_a_fresh_entry_is_taken_without_a_look_at_what_others_know() {
+        let entry = entry(1_000_000, 1_005_000);
+        for (now_ms, expected) in [(1_004_999, true), (1_005_000, false), (1_065_000, false)] {
+            assert_eq!(memory_suffices(Some(&entry), now_ms), expected, "at {now_ms}");
+        }
+        assert!(!memory_suffices(None, 0));
     }
 
     #[test]

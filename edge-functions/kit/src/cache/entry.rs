@@ -3,6 +3,7 @@
 use crate::limits::JITTER_PERMILLE;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tiffin_api::ErrorCode;
 
 /// Version of the stored form; entries of another version are misses.
 const STORED_VERSION: u32 = 1;
@@ -18,8 +19,10 @@ pub struct Policy {
     pub stale_while_revalidate_ms: u64,
     /// How long after it was fresh it may stand in for a core that fails, ms.
     pub stale_if_error_ms: u64,
-    /// How long it is believed that something does not exist, ms.
+    /// How long it is believed that something does not exist, ms; the core may say that it is less.
     pub absent_ms: u64,
+    /// The problems by which the core says that something does not exist. No other 404 is believed.
+    pub absent_codes: &'static [ErrorCode],
     /// How long the core may take to begin its answer, ms.
     pub first_byte_timeout_ms: u64,
     /// Until when a document says that it holds, ms since the epoch.
@@ -64,9 +67,10 @@ impl Lifetime {
     }
 
     /// The life of the fact that something does not exist. It is not served while revalidating: what
-    /// was just created should be seen.
-    pub fn of_absence(policy: &Policy, now_ms: i64, random: u64) -> Self {
-        let fresh_until_ms = later(now_ms, jittered(policy.absent_ms, random));
+    /// was just created should be seen, no later than the core said with its `max_age_ms`.
+    pub fn of_absence(policy: &Policy, now_ms: i64, random: u64, max_age_ms: Option<u64>) -> Self {
+        let fresh_ms = jittered(policy.absent_ms, random).min(max_age_ms.unwrap_or(u64::MAX));
+        let fresh_until_ms = later(now_ms, fresh_ms);
         Self {
             stored_at_ms: now_ms,
             fresh_until_ms,
@@ -217,7 +221,8 @@ mod tests {
         fresh_ms: 5_000,
         stale_while_revalidate_ms: 60_000,
         stale_if_error_ms: 86_400_000,
-        absent_ms: 30_000,
+        absent_ms: 5_000,
+        absent_codes: &[],
         first_byte_timeout_ms: 1_000,
         valid_until_ms: |_| None,
     };
@@ -242,6 +247,17 @@ mod tests {
 
         let over = Lifetime::of_document(&POLICY, 1_000, 100, Some(10));
         assert_eq!(over.fresh_until_ms, 1_000, "never before it was stored");
+    }
+
+    #[test]
+    fn an_absence_is_believed_no_longer_than_the_core_says() {
+        for (max_age_ms, expected) in
+            [(None, 5_500), (Some(5_000), 5_000), (Some(0), 0), (Some(60_000), 5_500)]
+        {
+            let life = Lifetime::of_absence(&POLICY, 0, 200, max_age_ms);
+            assert_eq!(life.fresh_until_ms, expected, "{max_age_ms:?}");
+            assert_eq!(life.stale_while_revalidate_until_ms, expected, "{max_age_ms:?}");
+        }
     }
 
     #[test]
@@ -274,7 +290,7 @@ mod tests {
         for bytes in ["", "\n", "{}\nbody", "no line", "{\"version\":1}\n"] {
             assert_eq!(Entry::decode("k", bytes.into()), None, "{bytes:?}");
         }
-        let lifetime = Lifetime::of_absence(&POLICY, 0, 0);
+        let lifetime = Lifetime::of_absence(&POLICY, 0, 0, None);
         let text =
             String::from_utf8(Entry { content: Content::Absent, lifetime }.encode("k")).unwrap();
         let newer = text.replace("\"version\":1", "\"version\":2");

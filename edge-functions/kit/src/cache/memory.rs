@@ -76,6 +76,14 @@ impl Memory {
         }
     }
 
+    /// Keeps an entry that was found elsewhere, unless a later one is here.
+    pub fn learn(&mut self, key: &str, entry: &Arc<Entry>) {
+        let here = self.entries.get(key).map(|slot| slot.entry.lifetime.stored_at_ms);
+        if here.is_none_or(|stored_at_ms| stored_at_ms < entry.lifetime.stored_at_ms) {
+            self.put(key, Arc::clone(entry));
+        }
+    }
+
     /// Forgets a key.
     pub fn remove(&mut self, key: &str) {
         if let Some(slot) = self.entries.remove(key) {
@@ -136,6 +144,21 @@ mod tests {
         assert_eq!(keys(&memory), ["b", "c"]);
         memory.put("d", entry(5_000));
         assert_eq!(keys(&memory), ["b", "c"], "too great by itself: nothing else suffers");
+    }
+
+    #[test]
+    fn what_is_found_elsewhere_replaces_only_what_is_older() {
+        let stored_at = |stored_at_ms| {
+            let mut entry = Arc::unwrap_or_clone(entry(1));
+            entry.lifetime.stored_at_ms = stored_at_ms;
+            Arc::new(entry)
+        };
+        let mut memory = Memory::new(2, 1 << 20);
+        for (learned_ms, expected_ms) in [(5, 5), (4, 5), (6, 6)] {
+            memory.learn("a", &stored_at(learned_ms));
+            let here = memory.get("a").map(|entry| entry.lifetime.stored_at_ms);
+            assert_eq!(here, Some(expected_ms));
+        }
     }
 
     #[test]

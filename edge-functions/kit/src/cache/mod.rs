@@ -15,7 +15,8 @@
 //!
 //! Lifetimes are jittered, so that keys stored together do not expire together. A document that says
 //! until when it holds is neither fresh nor served while revalidating after that moment. That something
-//! does not exist is kept as well, for a short time. Errors are never kept.
+//! does not exist is kept as well, for a short time and no longer than the core allows. Errors are never kept,
+//! and what does not have the form of the core's own answers counts as an error.
 //!
 //! # What a diner is told
 //!
@@ -40,7 +41,7 @@ mod memory;
 mod settle;
 mod status;
 
-pub use decide::{Decision, decide, later};
+pub use decide::{Decision, decide, later, memory_suffices};
 pub use entry::{Content, Document, Entry, Lifetime, Policy};
 pub use memory::Memory;
 pub use settle::{Failure, Outcome, Refusal, Settled, classify, settle};

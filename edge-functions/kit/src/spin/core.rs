@@ -1,6 +1,6 @@
 //! Requests to the central core.
 
-use super::{BodyError, read_body};
+use super::{BodyError, read_body, within};
 use crate::cache::Failure;
 use crate::limits::CORE_BODY_MAX_BYTES;
 use bytes::Bytes;
@@ -26,8 +26,10 @@ pub struct CoreRequest {
     pub body: Bytes,
     /// How long the connection may take, ms.
     pub connect_timeout_ms: u64,
-    /// How long the core may then take to begin its answer, ms.
+    /// How long the core may then take to begin its answer, and between any two parts of it, ms.
     pub first_byte_timeout_ms: u64,
+    /// How long all of it may take, to the answer's last byte, ms.
+    pub total_timeout_ms: u64,
 }
 
 /// The core's answer, whatever its status.
@@ -47,7 +49,10 @@ pub async fn send(request: CoreRequest) -> Result<CoreResponse, Failure> {
     let method = request.method.clone();
     // What follows the second segment can be a diner's: an order's id.
     let route: Vec<_> = request.target.split(['/', '?']).take(3).map(str::to_owned).collect();
-    attempt(request).await.map_err(|(failure, reason)| {
+    let total_ms = request.total_timeout_ms;
+    let late = || Err((Failure::Unreachable, format!("no whole answer within {total_ms} ms")));
+    let outcome = within(total_ms, attempt(request)).await.unwrap_or_else(late);
+    outcome.map_err(|(failure, reason)| {
         eprintln!("{}: {method} {}: {reason}", failure.detail(), route.join("/"));
         failure
     })
@@ -89,5 +94,6 @@ fn options(connect_timeout_ms: u64, first_byte_timeout_ms: u64) -> RequestOption
     // A host that cannot bound these has timeouts of its own.
     let _ = options.set_connect_timeout(nanoseconds(connect_timeout_ms));
     let _ = options.set_first_byte_timeout(nanoseconds(first_byte_timeout_ms));
+    let _ = options.set_between_bytes_timeout(nanoseconds(first_byte_timeout_ms));
     RequestOptionsExtension(options)
 }

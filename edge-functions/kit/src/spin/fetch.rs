@@ -1,18 +1,18 @@
 //! Walks the levels of the cache and does what its pure rules say.
 //!
-//! The host collapses identical GETs under way at one time into one, so that requests which miss
-//! together need not wait for each other here.
+//! Requests that miss together do not wait for each other here. On edge-node the host collapses
+//! identical GETs under way at one time into one; under Spin each of them goes to the core.
 
 use super::core::{self, CoreRequest};
 use super::{now_ms, random, store};
 use crate::answer::Answer;
 use crate::cache::{
     Content, Decision, Entry, Failure, Fetched, Memory, Outcome, Policy, Settled, Status, Wanted,
-    absent_slot, classify, decide, later, settle,
+    absent_slot, classify, decide, later, memory_suffices, settle,
 };
 use crate::limits::{
     BACKGROUND_REFRESHES_MAX, CORE_CONNECT_TIMEOUT_MS, CORE_FAILING_MS, CORE_PROBE_EVERY_MS,
-    MEMORY_MAX_BYTES, MEMORY_MAX_ENTRIES, STORED_VALUE_MAX_BYTES,
+    MEMORY_MAX_BYTES, MEMORY_MAX_ENTRIES, READ_TOTAL_TIMEOUT_MS, STORED_VALUE_MAX_BYTES,
 };
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderName, IF_NONE_MATCH};
@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 static MEMORY: Mutex<Memory> = Mutex::new(Memory::new(MEMORY_MAX_ENTRIES, MEMORY_MAX_BYTES));
 static REFRESHING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-/// When the core last failed to answer, ms since the epoch; zero if its last answer was good.
+/// When the core last could not be reached, ms since the epoch; zero if it has answered since.
 static CORE_FAILED_AT_MS: AtomicI64 = AtomicI64::new(0);
 
 /// The document wanted, from the nearest level that has it. The error is the answer to give instead.
@@ -60,10 +60,7 @@ async fn look_up(policy: &Policy, wanted: &Wanted, now_ms: i64) -> Option<Arc<En
         let mut memory = lock(&MEMORY);
         later(memory.get(&wanted.key), absent_key.and_then(|key| memory.get(key)))
     };
-    let serves = |entry: &Arc<Entry>| {
-        matches!(decide(Some(entry), now_ms), Decision::Fresh | Decision::StaleRevalidate)
-    };
-    if remembered.as_ref().is_some_and(serves) {
+    if memory_suffices(remembered.as_deref(), now_ms) {
         return remembered;
     }
     // Another instance may have asked since; its answer stands in the key-value store.
@@ -77,10 +74,10 @@ async fn look_up(policy: &Policy, wanted: &Wanted, now_ms: i64) -> Option<Arc<En
     newest
 }
 
-/// Reads an entry from the key-value store and remembers it.
+/// Reads an entry from the key-value store and remembers it, unless a later one is remembered.
 async fn read_stored(slot: &str, key: &str) -> Option<Arc<Entry>> {
     let entry = Arc::new(Entry::decode(key, store::get(slot).await?)?);
-    lock(&MEMORY).put(key, Arc::clone(&entry));
+    lock(&MEMORY).learn(key, &entry);
     Some(entry)
 }
 
@@ -93,7 +90,7 @@ async fn ask(
     let etag = held.as_deref().and_then(Entry::etag);
     let outcome = get(policy, wanted, etag, past_caches).await;
     let now_ms = now_ms();
-    let failed = matches!(outcome, Outcome::Failed(_));
+    let failed = matches!(outcome, Outcome::Failed(failure) if failure.concerns_all_keys());
     CORE_FAILED_AT_MS.store(if failed { now_ms } else { 0 }, Ordering::Relaxed);
     match settle(policy, wanted, held.as_ref(), outcome, now_ms, random()) {
         Settled::Keep(fetched) => {
@@ -124,9 +121,10 @@ async fn get(policy: &Policy, wanted: &Wanted, etag: Option<&str>, past_caches: 
         body: Bytes::new(),
         connect_timeout_ms: CORE_CONNECT_TIMEOUT_MS,
         first_byte_timeout_ms: policy.first_byte_timeout_ms,
+        total_timeout_ms: READ_TOTAL_TIMEOUT_MS,
     };
     match core::send(request).await {
-        Ok(response) => classify(response.status, &response.headers, response.body),
+        Ok(response) => classify(policy, response.status, &response.headers, response.body),
         Err(failure) => Outcome::Failed(failure),
     }
 }
@@ -177,7 +175,7 @@ fn refresh_in_background(policy: &'static Policy, wanted: Wanted, held: Arc<Entr
     });
 }
 
-/// Whether the core's last answer was a failure, less than so long ago.
+/// Whether the core could not be reached when last tried, less than so long ago.
 fn core_failed(within_ms: i64, now_ms: i64) -> bool {
     let since_ms = now_ms.saturating_sub(CORE_FAILED_AT_MS.load(Ordering::Relaxed));
     (0..within_ms).contains(&since_ms)

@@ -14,8 +14,12 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
 use spin_sdk::http::{FullBody, Response};
+use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http_compat::{IncomingBody, IncomingMessage};
+use std::future::poll_fn;
 use std::hash::{BuildHasher as _, RandomState};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tiffin_api::{ErrorCode, Problem};
 
@@ -35,6 +39,17 @@ pub fn now_ms() -> i64 {
 /// which spares the component an import of its own.
 pub fn random() -> u64 {
     RandomState::new().hash_one(0_u8)
+}
+
+/// Does some work for so long at most. `None` if it was not done by then; it is dropped as it stands.
+pub async fn within<T>(ms: u64, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut timer = pin!(monotonic_clock::wait_for(ms.saturating_mul(1_000_000)));
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => timer.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }
 
 /// The request's `traceparent`, if it is of a length that it may have.
