@@ -90,7 +90,13 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Headers of one request.
 pub const MAX_HEADERS: usize = 100;
 /// Bytes of one request's head: request line and headers.
-pub const MAX_HEAD_BYTES: usize = 64 << 10;
+pub const MAX_HEAD_BYTES: usize = 32 << 10;
+/// Headers that are parsed at all; beyond, a request is refused without a problem's body.
+pub const MAX_PARSED_HEADERS: usize = 4 * MAX_HEADERS;
+/// Bytes of a head that are parsed at all.
+pub const MAX_PARSED_HEAD_BYTES: usize = 2 * MAX_HEAD_BYTES;
+/// Bytes of `tracestate` that are passed on. Source: W3C Trace Context, section 3.3.1.5.
+pub const MAX_TRACESTATE_BYTES: usize = 512;
 /// Bytes of a request target.
 pub const MAX_TARGET_BYTES: usize = 8 << 10;
 /// How long a client may take to send a request's head; also how long an idle connection is kept.

@@ -22,6 +22,8 @@ pub(crate) enum Problem {
     MethodNotSupported,
     /// The request target is longer than the limit.
     TargetTooLong,
+    /// There are too many headers, or they are too long.
+    HeadTooLarge,
     /// The body is longer than the limit.
     BodyTooLarge,
     /// The client stopped sending before its body was complete.
@@ -47,6 +49,7 @@ impl Problem {
             Self::RouteNotFound => "route-not-found",
             Self::MethodNotSupported => "method-not-supported",
             Self::TargetTooLong => "target-too-long",
+            Self::HeadTooLarge => "head-too-large",
             Self::BodyTooLarge => "body-too-large",
             Self::BodyIncomplete => "body-incomplete",
             Self::BodyTimeout => "body-timeout",
@@ -64,6 +67,7 @@ impl Problem {
             Self::RouteNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotSupported => StatusCode::METHOD_NOT_ALLOWED,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyUploads => StatusCode::TOO_MANY_REQUESTS,
@@ -80,6 +84,7 @@ impl Problem {
             Self::RouteNotFound => "Nothing is served at this path",
             Self::MethodNotSupported => "The method is not supported",
             Self::TargetTooLong => "The request target is too long",
+            Self::HeadTooLarge => "The request has too many or too long headers",
             Self::BodyTooLarge => "The request body is too large",
             Self::BodyIncomplete => "The request body is incomplete",
             Self::BodyTimeout => "The request body did not come in time",
@@ -99,6 +104,11 @@ impl Problem {
             Self::RouteNotFound => "no route of the application matches the path".to_owned(),
             Self::MethodNotSupported => "CONNECT and TRACE are not served".to_owned(),
             Self::TargetTooLong => format!("the limit is {} bytes", limits::MAX_TARGET_BYTES),
+            Self::HeadTooLarge => format!(
+                "the limit is {} headers and {} bytes with the request line",
+                limits::MAX_HEADERS,
+                limits::MAX_HEAD_BYTES
+            ),
             Self::BodyTooLarge => format!("the limit is {} bytes", limits::MAX_REQUEST_BODY_BYTES),
             Self::BodyIncomplete => "the body ended early or is not well-formed".to_owned(),
             Self::BodyTimeout => {

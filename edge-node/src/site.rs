@@ -16,7 +16,7 @@ use crate::instances::Pool;
 use crate::manifest::{StaticResponse, Target};
 use crate::problem::Problem;
 use crate::router::{Match, Router, WELL_KNOWN_PREFIX};
-use crate::trace::{TRACEPARENT, Trace};
+use crate::trace::Trace;
 
 /// The client address that Spin gives to a component called by another.
 const CHAINED_CLIENT: &str = "0.0.0.0:0";
@@ -111,10 +111,9 @@ impl Site {
         trace: &Trace,
     ) -> Answered {
         let pool = self.pools.get(id).expect("the manifest was checked: each target has a pool");
-        let traceparent = trace.header();
-        request.headers_mut().insert(TRACEPARENT, traceparent.clone());
+        trace.mark(request.headers_mut());
         spin_headers.add_to(request.headers_mut());
-        let answered = match pool.call(request, trace.id, traceparent).await {
+        let answered = match pool.call(request, trace.id, trace.header()).await {
             Ok(response) => Answered { response, component: None, route: None, problem: None },
             Err(problem) => Answered::problem(problem, trace),
         };

@@ -7,8 +7,12 @@ use std::hash::{BuildHasher, RandomState};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::limits;
+
 /// The request header.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// What the systems behind a trace tell each other about it.
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// The response header that tells the client its trace id.
 pub(crate) const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
@@ -29,16 +33,27 @@ pub(crate) struct Trace {
     pub(crate) id: TraceId,
     span: u64,
     flags: u8,
+    /// The client began it.
+    is_continued: bool,
 }
 
 impl Trace {
     /// Goes on with the client's trace, or begins one.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
-        let (id, flags) = headers
-            .get(TRACEPARENT)
-            .and_then(|value| parse(value.to_str().ok()?))
+        let sent = headers.get(TRACEPARENT).and_then(|value| parse(value.to_str().ok()?));
+        let (id, flags) = sent
             .unwrap_or_else(|| (TraceId((u128::from(random()) << 64) | u128::from(random())), 1));
-        Self { id, span: random(), flags }
+        Self { id, span: random(), flags, is_continued: sent.is_some() }
+    }
+
+    /// Puts the trace into the headers of a request. A `tracestate` stays only with the trace that it
+    /// belongs to, and within bounds.
+    pub(crate) fn mark(&self, headers: &mut HeaderMap) {
+        headers.insert(TRACEPARENT, self.header());
+        let state_bytes: usize = headers.get_all(TRACESTATE).iter().map(HeaderValue::len).sum();
+        if !self.is_continued || state_bytes > limits::MAX_TRACESTATE_BYTES {
+            headers.remove(TRACESTATE);
+        }
     }
 
     /// The header for whoever serves the request next.
@@ -77,7 +92,8 @@ fn random() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{TRACEPARENT, Trace};
+    use super::{TRACEPARENT, TRACESTATE, Trace};
+    use crate::limits;
     use http::HeaderMap;
 
     #[test]
@@ -101,6 +117,24 @@ mod tests {
             let sent = trace.header();
             assert!(sent.to_str().unwrap().starts_with(&format!("00-{}-", trace.id)));
             assert_ne!(sent, header, "the span is the node's own");
+        }
+    }
+
+    #[test]
+    fn a_tracestate_goes_with_its_trace_or_not_at_all() {
+        let sound = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let longest = limits::MAX_TRACESTATE_BYTES;
+        for (traceparent, state_bytes, is_kept) in [
+            (sound, 3, true),
+            (sound, longest, true),
+            (sound, longest + 1, false),
+            ("nonsense", 3, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(TRACEPARENT, traceparent.parse().unwrap());
+            headers.insert(TRACESTATE, "x".repeat(state_bytes).parse().unwrap());
+            Trace::from_headers(&headers).mark(&mut headers);
+            assert_eq!(headers.contains_key(TRACESTATE), is_kept, "{traceparent} {state_bytes}");
         }
     }
 

@@ -6,7 +6,8 @@
 //! guest's caches and come a moment late. It is no cache: nothing is kept longer.
 //!
 //! Only requests without credentials are collapsed, and only those equal in URL and in every header
-//! but the ones that name the request itself. Start at [`Collapser::fetch`].
+//! but the ones that name the request itself. A flight has the patience of its leader's component;
+//! each request, the leader's too, waits for its head as long as it would alone, and no longer. Start at [`Collapser::fetch`].
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,9 +30,8 @@ use super::upstream::{Failure, Patience, Upstream, collect};
 use crate::body::full;
 use crate::limits;
 use crate::metrics::{CollapseLabel, Metrics};
-use crate::trace::TRACEPARENT;
+use crate::trace::{TRACEPARENT, TRACESTATE};
 
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// They name the request or its sender, not what is wanted.
 const NOT_IN_KEY: [HeaderName; 4] = [TRACEPARENT, TRACESTATE, X_REQUEST_ID, USER_AGENT];
@@ -58,9 +58,11 @@ impl Answer {
     }
 }
 
-/// How a flight ended.
+/// How far a flight has come.
 #[derive(Clone)]
 enum Landing {
+    /// The head of the answer is there: the rest follows in its own time.
+    InSight,
     Shared(Arc<Answer>),
     Failed(Failure),
     /// The answer is too long or too private to share: each asks for itself.
@@ -113,7 +115,8 @@ impl Collapser {
         Self { state: Mutex::default(), metrics }
     }
 
-    /// Sends `request`, or shares what another just like it brings.
+    /// Sends `request`, or shares what another just like it brings. `longest` is the patience of a
+    /// flight that others may join.
     ///
     /// # Errors
     /// What failed; of a shared flight, the same for all who waited.
@@ -122,13 +125,14 @@ impl Collapser {
         upstream: &Upstream,
         request: Request<WasiBody>,
         patience: Patience,
+        longest: Patience,
     ) -> Result<Response<WasiBody>, Failure> {
         let Some(key) = key_of(&request) else { return upstream.send(request, patience).await };
         let deadline = Instant::now() + patience.first_byte;
         loop {
             let mut flight = match self.join(&key) {
                 Role::Leads(obligation) => {
-                    return obligation.depart(upstream.clone(), request, patience).await;
+                    return obligation.depart(upstream.clone(), request, longest, deadline).await;
                 }
                 Role::Alone => return upstream.send(request, patience).await,
                 Role::Served(answer) => {
@@ -137,25 +141,26 @@ impl Collapser {
                 }
                 Role::Waits(flight) => flight,
             };
-            let landed = timeout_at(deadline, flight.wait_for(Option::is_some)).await;
+            in_sight(&mut flight, deadline).await?;
+            let landed = flight.wait_for(|l| !matches!(l, None | Some(Landing::InSight))).await;
             // Cloned out at once: what `wait_for` returns holds a lock.
-            let Ok(landed) = landed.map(|landing| landing.map(|l| l.clone())) else {
-                return Err(Failure::FirstByteTimeout);
-            };
-            let Ok(landing) = landed else {
+            match landed.map(|landing| landing.clone()) {
                 // The flight was given up: join anew, perhaps as the leader.
-                continue;
-            };
-            match landing {
-                Some(Landing::Shared(answer)) => {
+                Err(_) => {}
+                // Another was less patient.
+                Ok(Some(Landing::Failed(Failure::FirstByteTimeout)))
+                    if Instant::now() < deadline => {}
+                Ok(Some(Landing::Shared(answer))) => {
                     self.count("flight");
                     return Ok(answer.response());
                 }
-                Some(Landing::Failed(failure)) => {
+                Ok(Some(Landing::Failed(failure))) => {
                     self.count("flight");
                     return Err(failure);
                 }
-                Some(Landing::Alone) | None => return upstream.send(request, patience).await,
+                Ok(Some(Landing::Alone | Landing::InSight) | None) => {
+                    return upstream.send(request, patience).await;
+                }
             }
         }
     }
@@ -193,10 +198,13 @@ impl Obligation {
         self,
         upstream: Upstream,
         request: Request<WasiBody>,
-        patience: Patience,
+        longest: Patience,
+        deadline: Instant,
     ) -> Result<Response<WasiBody>, Failure> {
-        let flight = self.fly(upstream, request, patience);
+        let mut landing = self.landing.subscribe();
+        let flight = self.fly(upstream, request, longest);
         let task = tokio::spawn(timeout(limits::FLIGHT_TIMEOUT, flight));
+        in_sight(&mut landing, deadline).await?;
         match task.await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_given_up)) => Err(Failure::BodyTimeout),
@@ -217,6 +225,7 @@ impl Obligation {
                 return Err(failure);
             }
         };
+        self.landing.send_replace(Some(Landing::InSight));
         if !is_shareable(&response) {
             self.land(Landing::Alone, None);
             return Ok(response);
@@ -248,6 +257,17 @@ impl Obligation {
             self.collapser.lock().keep(&self.key, answer, Instant::now() + linger);
         }
         self.landing.send_replace(Some(landing));
+    }
+}
+
+/// Waits for the head of a flight's answer, or for its end.
+async fn in_sight(
+    flight: &mut watch::Receiver<Option<Landing>>,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    match timeout_at(deadline, flight.wait_for(Option::is_some)).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Failure::FirstByteTimeout),
     }
 }
 
@@ -354,9 +374,54 @@ mod tests {
 
     use std::sync::Arc;
 
-    use super::{Collapser, Key, Role, key_of, linger};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::time::sleep;
+
+    use super::{Collapser, Failure, Key, Patience, Role, Upstream, key_of, linger};
     use crate::body::full;
     use crate::metrics::Metrics;
+
+    /// Two alike requests with patience of their own, to an upstream that serves one connection:
+    /// the head after 300 ms, the body 300 ms later.
+    async fn two_alike(patience_ms: [u64; 2]) -> [Result<StatusCode, Failure>; 2] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            drop(listener);
+            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            for piece in ["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", "ok"] {
+                sleep(Duration::from_millis(300)).await;
+                stream.write_all(piece.as_bytes()).await.unwrap();
+            }
+        });
+        let (upstream, collapser) =
+            (Upstream::new(), Arc::new(Collapser::new(Arc::new(Metrics::new()))));
+        let patience = |first_byte_ms| {
+            let (connect, between_bytes) = (Duration::from_secs(1), Duration::from_secs(1));
+            Patience { connect, first_byte: Duration::from_millis(first_byte_ms), between_bytes }
+        };
+        let [one, other] = patience_ms.map(|first_byte_ms| {
+            let request = Request::get(&url).body(full("")).unwrap();
+            collapser.fetch(&upstream, request, patience(first_byte_ms), patience(5_000))
+        });
+        let (one, other) = tokio::join!(one, other);
+        [one, other].map(|answer| answer.map(|answer| answer.status()))
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_flight_gives_its_body_time() {
+        let ok = Ok(StatusCode::OK);
+        assert_eq!(two_alike([2_000, 450]).await, [ok.clone(), ok], "450 ms are for the head");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_flight_has_a_patience_of_its_own() {
+        let (ok, late) = (Ok(StatusCode::OK), Err(Failure::FirstByteTimeout));
+        assert_eq!(two_alike([100, 2_000]).await, [late.clone(), ok.clone()]);
+        assert_eq!(two_alike([2_000, 100]).await, [ok, late]);
+    }
 
     #[tokio::test]
     async fn an_obligation_that_is_dropped_frees_the_waiters() {

@@ -49,6 +49,7 @@ impl Network {
         shared: &Shared,
         mut request: Request<WasiBody>,
         patience: Patience,
+        longest: Patience,
     ) -> Result<Response<WasiBody>, (Error, &'static str)> {
         if !shared.component.allowed_hosts.allows(request.uri()) {
             let component = &shared.component.id;
@@ -70,7 +71,7 @@ impl Network {
             };
         }
         request.headers_mut().remove(HOST);
-        let answer = self.collapser.fetch(&self.upstream, request, patience).await;
+        let answer = self.collapser.fetch(&self.upstream, request, patience, longest).await;
         answer.map_err(|failure| {
             let outcome = failure.outcome();
             (failure.into(), outcome)
@@ -94,6 +95,10 @@ impl Outbound {
         let longest = Duration::from_millis(self.shared.component.hints.upstream_timeout_ms);
         let options = options.unwrap_or_default();
         Patience {
+            connect: options
+                .connect_timeout
+                .unwrap_or(limits::CONNECT_TIMEOUT)
+                .min(limits::CONNECT_TIMEOUT),
             first_byte: options.first_byte_timeout.unwrap_or(longest).min(longest),
             between_bytes: options
                 .between_bytes_timeout
@@ -116,10 +121,10 @@ impl WasiHttpHooks for Outbound {
         {
             request.headers_mut().insert(TRACEPARENT, traceparent);
         }
-        let patience = self.patience(options);
+        let (patience, longest) = (self.patience(options), self.patience(None));
         let shared = Arc::clone(&self.shared);
         Box::new(async move {
-            let answer = shared.network.send(&shared, request, patience).await;
+            let answer = shared.network.send(&shared, request, patience, longest).await;
             let component = shared.component.id.clone();
             let outcome = answer.as_ref().map_or_else(|(_, outcome)| *outcome, |_| "ok");
             let labels = OutboundLabels { component, outcome };

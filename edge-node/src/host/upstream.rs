@@ -10,7 +10,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -88,6 +88,8 @@ impl From<Failure> for Error {
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
+    /// From the start to a connection, if a new one is needed.
+    pub(crate) connect: Duration,
     /// From the start to the head of the answer.
     pub(crate) first_byte: Duration,
     /// From one piece of the answer's body to the next.
@@ -121,7 +123,7 @@ impl Upstream {
     /// What failed before the head of the answer was there.
     pub(crate) async fn send(
         &self,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         patience: Patience,
     ) -> Result<Response<WasiBody>, Failure> {
         if request.uri().scheme_str() != Some("http") {
@@ -130,10 +132,20 @@ impl Upstream {
             ));
         }
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Failure::TooMany)?;
-        let response = timeout(patience.first_byte, self.client.request(request))
-            .await
-            .map_err(|_| Failure::FirstByteTimeout)?
-            .map_err(|error| explain(&error))?;
+        let mut connection = capture_connection(&mut request);
+        let answered = timeout(patience.first_byte, self.client.request(request));
+        let unconnected = async {
+            let connected = connection.wait_for_connection_metadata();
+            if timeout(patience.connect, connected).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let response = tokio::select! {
+            biased;
+            answered = answered => answered.map_err(|_| Failure::FirstByteTimeout)?,
+            () = unconnected => return Err(Failure::ConnectTimeout),
+        };
+        let response = response.map_err(|error| explain(&error))?;
         Ok(response.map(|body| guarded(bounded(body, patience.between_bytes), place)))
     }
 }
@@ -199,5 +211,43 @@ fn explain(error: &hyper_util::client::legacy::Error) -> Failure {
             | io::ErrorKind::ConnectionReset,
         ) => Failure::Unreachable,
         _ => Failure::NameNotFound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use http::Request;
+    use tokio::net::{TcpSocket, TcpStream};
+    use tokio::time::timeout;
+
+    use super::{Failure, Patience, Upstream};
+    use crate::body::full;
+    use crate::limits;
+
+    #[tokio::test]
+    async fn a_guest_may_wait_less_for_a_connection() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        // Nobody accepts: once its queue is full, the system answers no more.
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(queued) =
+            timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            queue.push(queued.unwrap());
+        }
+        let patience = Patience {
+            connect: Duration::from_millis(100),
+            first_byte: Duration::from_secs(5),
+            between_bytes: Duration::from_secs(5),
+        };
+        let request = Request::get(format!("http://{address}/")).body(full("")).unwrap();
+        let begin = Instant::now();
+        let failure = Upstream::new().send(request, patience).await.err();
+        assert_eq!(failure, Some(Failure::ConnectTimeout));
+        assert!(begin.elapsed() < limits::CONNECT_TIMEOUT);
     }
 }

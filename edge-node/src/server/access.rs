@@ -123,6 +123,14 @@ impl Drop for Access {
     }
 }
 
+/// Logs and counts what hyper refused to parse and answered with a bare 4xx.
+pub(super) fn refused(client: SocketAddr, error: &hyper::Error, metrics: &Metrics) {
+    let none = || NONE.to_owned();
+    let labels = RequestLabels { component: none(), route: none(), status: "4xx" };
+    metrics.requests.get_or_create(&labels).inc();
+    tracing::info!(target: "access", %client, %error, "request refused unread");
+}
+
 /// The answer's body, counted.
 struct Logged {
     body: WasiBody,

@@ -2,7 +2,8 @@
 //!
 //! Invariants: no client can make the node hold more than its limits; a request that is wrong gets a
 //! clear 4xx, also when its body is still on its way; no guest is asked before the body is there;
-//! each request is logged exactly once.
+//! each request is logged exactly once. What is no HTTP, or beyond all measure, hyper refuses by
+//! itself: without a problem's body, but logged and counted like the rest.
 //! Start at [`serve`], then [`Front::answer`].
 
 mod access;
@@ -68,13 +69,15 @@ pub(crate) async fn serve(
             }
         };
         let connection = graceful.watch(connect(stream, client, Arc::clone(&front)));
-        let connections = front.metrics.connections.clone();
-        connections.inc();
+        let metrics = Arc::clone(&front.metrics);
+        metrics.connections.inc();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%client, %error, "connection ended");
+            match connection.await {
+                Err(error) if error.is_parse() => access::refused(client, &error, &metrics),
+                Err(error) => tracing::debug!(%client, %error, "connection ended"),
+                Ok(()) => {}
             }
-            connections.dec();
+            metrics.connections.dec();
             drop(place);
         });
     }
@@ -105,8 +108,8 @@ fn connect(
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEAD_READ_TIMEOUT)
-        .max_headers(limits::MAX_HEADERS)
-        .max_buf_size(limits::MAX_HEAD_BYTES)
+        .max_headers(limits::MAX_PARSED_HEADERS)
+        .max_buf_size(limits::MAX_PARSED_HEAD_BYTES)
         .serve_connection(TokioIo::new(StallGuard::new(stream)), service)
 }
 

@@ -6,7 +6,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
 use crate::limits;
 use crate::problem::Problem;
@@ -38,6 +38,9 @@ pub(super) fn clean(head: &mut Parts) -> Result<(), Problem> {
     if target.len() > limits::MAX_TARGET_BYTES {
         return Err(Problem::TargetTooLong);
     }
+    if head.headers.len() > limits::MAX_HEADERS || head_bytes(head) > limits::MAX_HEAD_BYTES {
+        return Err(Problem::HeadTooLarge);
+    }
     if !has_sound_escapes(head.uri.path()) {
         return Err(Problem::BadPath);
     }
@@ -62,6 +65,13 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in HOP_BY_HOP.iter().chain(&named) {
         headers.remove(name);
     }
+}
+
+/// About as many as came over the wire.
+fn head_bytes(head: &Parts) -> usize {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    target + head.headers.iter().map(line).sum::<usize>()
 }
 
 fn has_sound_escapes(path: &str) -> bool {

@@ -164,6 +164,26 @@ async fn malformed_requests_get_a_clear_4xx() {
             assert!(answer.contains("bad-host"), "{what}: {answer}");
         }
     }
+    let unread = r#"edge_requests_total{component="-",route="-",status="4xx"}"#;
+    let count = |metrics: &str| -> usize {
+        metrics.lines().find_map(|l| l.strip_prefix(unread)).unwrap().trim().parse().unwrap()
+    };
+    let before = count(&node.metrics().await);
+    node.raw(b"nonsense\r\n\r\n").await;
+    assert_eq!(count(&node.metrics().await), before + 1, "what is no HTTP counts too");
+    let headers = |count: usize, bytes: usize| {
+        let fill = |request: http::request::Builder, n| {
+            request.header(format!("x-{n}"), "y".repeat(bytes))
+        };
+        (0..count).fold(Request::get(node.url("/a/ok")), fill)
+    };
+    // The client adds a Host.
+    assert_eq!(node.send(headers(limits::MAX_HEADERS - 1, 1), "").await.body, "ok");
+    for wrong in [headers(limits::MAX_HEADERS, 1), headers(1, limits::MAX_HEAD_BYTES)] {
+        let refused = node.send(wrong, "").await;
+        assert_eq!(refused.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        assert_eq!(refused.code(), "head-too-large");
+    }
     assert_eq!(node.get("/a/%zz").await.code(), "bad-path");
     assert_eq!(node.get("/nowhere").await.code(), "route-not-found");
     assert_eq!(node.get("/a/ok").await.body, "ok");
