@@ -1,7 +1,11 @@
 //! The core is gone, or hangs, and comes back: reads go on, writes say "try again", nothing needs a restart.
 
+use serde_json::json;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
 use std::time::Duration;
-use tiffin_tests::{DINER, House, Reply, text};
+use tiffin_tests::{DINER, House, LoneEdge, Reply, text};
 
 /// Longer than a menu is fresh at the edge.
 const PAST_FRESH: Duration = Duration::from_secs(7);
@@ -60,6 +64,31 @@ async fn a_core_that_hangs_is_as_good_as_gone() {
     let second = house.edge.post("/v1/orders", &token, "during", &basket).await;
     first.expect(201);
     assert_eq!(first.bytes, second.bytes);
+}
+
+/// The real core cannot be made to stall in the middle of an answer, so this one is a few lines that do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_core_that_trickles_its_answer_is_as_good_as_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut request = [0_u8; 4096];
+                let _ = stream.read(&mut request);
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n";
+                let _ = stream.write_all(head.as_bytes());
+                // Ends when the edge hangs up.
+                while stream.write_all(b" ").is_ok() {
+                    thread::sleep(Duration::from_millis(200));
+                }
+            });
+        }
+    });
+    let lone = LoneEdge::start(port).await;
+    let request = lone.edge.request("POST", "/v1/quotes").json(&json!({}));
+    assert_unavailable(&lone.edge.send(request).await);
 }
 
 fn is_marked_stale(reply: &Reply) -> bool {

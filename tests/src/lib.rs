@@ -18,6 +18,26 @@ use tempfile::TempDir;
 /// The diner who orders unless a test says otherwise.
 pub const DINER: &str = "1001";
 
+/// An edge node whose core is whatever listens on a port: a core that misbehaves, say.
+pub struct LoneEdge {
+    /// The edge, as diners reach it.
+    pub edge: Client,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl LoneEdge {
+    /// Starts an edge node on `spin.toml`.
+    pub async fn start(core_port: u16) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [port, admin_port] = free_ports();
+        let process = start_edge(folder.path(), core_port, port, admin_port);
+        let edge = Client::new(port);
+        edge.until_ready("/.well-known/spin/health").await;
+        Self { edge, _process: process, _folder: folder }
+    }
+}
+
 /// A running core and edge.
 pub struct House {
     /// The edge, as diners reach it.
