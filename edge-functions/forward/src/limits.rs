@@ -13,7 +13,7 @@ pub const QUERY_MAX_BYTES: usize = 2_048;
 /// head and its last byte together. A diner who orders hears "try again" within two seconds of having
 /// sent the order, whatever the core does; the rest of the two seconds is for the edge itself. The time
 /// that the client takes to send its body does not count.
-pub const CORE_BUDGET_MS: u64 = 1_700;
+pub const CORE_BUDGET_MS: u64 = 1_500;
 /// How long a connection to the core may take, ms; less if less of the budget is left.
 pub const CONNECT_TIMEOUT_MS: u64 = 400;
 /// How long the core may then take to begin its answer, and between any two parts of it, ms; less if

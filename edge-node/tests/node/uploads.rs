@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::common::{TestNode, guests, start};
 
 /// Longer than anything prompt takes on a busy machine, and far less than a deadline.
-const PROMPT: Duration = Duration::from_secs(1);
+const PROMPT: Duration = Duration::from_secs(3);
 
 /// Connections that have begun a body and send no more of it.
 async fn slow_uploads(node: &TestNode, count: usize) -> Vec<TcpStream> {
