@@ -85,6 +85,17 @@ impl DbError {
     }
 }
 
+/// Holds a guarded write to exactly one row; `otherwise` describes what it means that it was not.
+pub fn expect_one(
+    done: &sqlx::sqlite::SqliteQueryResult,
+    otherwise: impl FnOnce() -> String,
+) -> Result<(), DbError> {
+    match done.rows_affected() {
+        1 => Ok(()),
+        _ => Err(DbError::Inconsistent(otherwise())),
+    }
+}
+
 impl From<serde_json::Error> for DbError {
     fn from(error: serde_json::Error) -> Self {
         Self::Inconsistent(format!("a stored document does not read back: {error}"))

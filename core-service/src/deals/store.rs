@@ -3,7 +3,7 @@
 use super::state::{StoredDeal, Window};
 use crate::catalog::store::push_in;
 use crate::db::code::{from_text, to_text};
-use crate::db::{Conn, DbError};
+use crate::db::{Conn, DbError, expect_one};
 use crate::limits;
 use serde::Deserialize;
 use sqlx::sqlite::SqliteRow;
@@ -136,8 +136,5 @@ pub async fn update(
     .bind(before_version)
     .execute(conn)
     .await?;
-    if done.rows_affected() != 1 {
-        return Err(DbError::inconsistent(format!("deal {} changed while it was locked", deal.id)));
-    }
-    Ok(())
+    expect_one(&done, || format!("deal {} changed while it was locked", deal.id))
 }

@@ -4,7 +4,7 @@
 //! that fails here means that the tables contradict what was read a moment ago in the same transaction.
 
 use crate::db::code::{from_text, to_text};
-use crate::db::{Conn, DbError};
+use crate::db::{Conn, DbError, expect_one};
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -152,10 +152,7 @@ pub async fn save_move(conn: &mut Conn, order: &Order) -> Result<(), DbError> {
     .bind(order.version - 1)
     .execute(conn)
     .await?;
-    match done.rows_affected() {
-        1 => Ok(()),
-        _ => Err(DbError::inconsistent(format!("order {} moved under our lock", order.id))),
-    }
+    expect_one(&done, || format!("order {} moved under our lock", order.id))
 }
 
 /// What an order holds or held, each item once.
@@ -226,10 +223,7 @@ pub async fn move_stock(
             .bind(quantity)
             .execute(&mut *conn)
             .await?;
-        if done.rows_affected() != 1 {
-            let what = format!("cannot {stock_move:?} {quantity} of item {item_id}");
-            return Err(DbError::inconsistent(what));
-        }
+        expect_one(&done, || format!("cannot {stock_move:?} {quantity} of item {item_id}"))?;
     }
     Ok(())
 }

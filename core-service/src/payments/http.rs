@@ -88,7 +88,7 @@ async fn pay(
     let mut once = held.resume(&app).await?;
     let now_ms = app.clock.now_ms();
     // A webhook may have been faster: go on from what the tables say now.
-    let mut payment = reconcile::get(&mut once.tx, payment.id).await?;
+    let mut payment = store::get(&mut once.tx, payment.id).await?;
     match said {
         Ok(said) => payment = apply::apply(&mut once.tx, &app.ids, payment, said, now_ms).await?,
         // Whether money moved is unknown: the answer says so by the state, and a job asks again.

@@ -37,7 +37,7 @@ pub async fn ask(app: &App, id: PaymentId) -> Result<bool, DbError> {
     let mut tx = app.db.write().await?;
     let now_ms = app.clock.now_ms();
     store::ask_at(&mut tx, id, now_ms + limits::PAYMENT_ASK_AGAIN_MS).await?;
-    let before = get(&mut tx, id).await?;
+    let before = store::get(&mut tx, id).await?;
     let version = before.version;
     let after = match said {
         Ok(said) => apply::apply(&mut tx, &app.ids, before, said, now_ms).await?,
@@ -64,10 +64,4 @@ pub async fn say(
         return Ok(said);
     }
     app.sandbox.void(payment).await.map(Some)
-}
-
-/// A payment that was written down earlier.
-pub async fn get(conn: &mut Conn, id: PaymentId) -> Result<Payment, DbError> {
-    let payment = store::find(conn, id).await?;
-    payment.ok_or_else(|| DbError::inconsistent(format!("payment {id} was written and is gone")))
 }

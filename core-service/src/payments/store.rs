@@ -2,7 +2,7 @@
 
 use super::refund;
 use crate::db::code::{from_text, to_text};
-use crate::db::{Conn, DbError};
+use crate::db::{Conn, DbError, expect_one};
 use crate::idempotency::Keyed;
 use crate::limits;
 use sqlx::Row as _;
@@ -10,11 +10,11 @@ use sqlx::sqlite::SqliteRow;
 use tiffin_api::id::{OrderId, PaymentId};
 use tiffin_api::payment::{Payment, PaymentState};
 
-/// A query for whole payments: the columns that [`read_payment`] reads, then the given condition.
+/// A query for whole payments: the columns that [`read_payment`] and [`find_by_scope`] read, then the given condition.
 macro_rules! select_payments {
     ($condition:literal) => {
         sqlx::query(concat!(
-            "SELECT id, order_id, state, version, amount_minor, currency, method, failure, ",
+            "SELECT id, body_hash, order_id, state, version, amount_minor, currency, method, failure, ",
             "created_at_ms, updated_at_ms FROM payments ",
             $condition
         ))
@@ -43,18 +43,20 @@ pub async fn find(conn: &mut Conn, id: PaymentId) -> Result<Option<Payment>, DbE
     row.as_ref().map(read_payment).transpose()
 }
 
+/// A payment that was written down earlier.
+pub async fn get(conn: &mut Conn, id: PaymentId) -> Result<Payment, DbError> {
+    let payment = find(conn, id).await?;
+    payment.ok_or_else(|| DbError::inconsistent(format!("payment {id} was written and is gone")))
+}
+
 /// The payment that an idempotent request made before it was cut short, and the hash of its body.
 pub async fn find_by_scope(
     conn: &mut Conn,
     scope: &str,
 ) -> Result<Option<(Payment, String)>, DbError> {
-    let row = select_payments!("WHERE scope = ?").bind(scope).fetch_optional(&mut *conn).await?;
+    let row = select_payments!("WHERE scope = ?").bind(scope).fetch_optional(conn).await?;
     let Some(row) = row else { return Ok(None) };
-    let body_hash = sqlx::query_scalar("SELECT body_hash FROM payments WHERE scope = ?")
-        .bind(scope)
-        .fetch_one(conn)
-        .await?;
-    Ok(Some((read_payment(&row)?, body_hash)))
+    Ok(Some((read_payment(&row)?, row.try_get("body_hash")?)))
 }
 
 /// Undecided payments about which the provider is to be asked now, by id after `after`.
@@ -141,10 +143,7 @@ pub async fn save_move(conn: &mut Conn, payment: &Payment) -> Result<(), DbError
     .bind(payment.version - 1)
     .execute(conn)
     .await?;
-    match done.rows_affected() {
-        1 => Ok(()),
-        _ => Err(DbError::inconsistent(format!("payment {} moved under our lock", payment.id))),
-    }
+    expect_one(&done, || format!("payment {} moved under our lock", payment.id))
 }
 
 /// Notes that a webhook was heard; false if it was heard before.

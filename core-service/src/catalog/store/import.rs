@@ -7,7 +7,7 @@
 use crate::catalog::upload::{Known, KnownStore, Placed, StoreBatch, share_places};
 use crate::catalog::view::StoredStore;
 use crate::db::outbox::{self, Topic};
-use crate::db::{Conn, DbError};
+use crate::db::{Conn, DbError, expect_one};
 use crate::deals;
 use crate::deals::state::{StoredDeal, reload, schedule};
 use crate::ids::IdGenerator;
@@ -143,7 +143,7 @@ impl StoreWriter<'_> {
             .bind(stored.version)
             .execute(&mut *self.conn)
             .await?;
-            expect_one(done.rows_affected(), "store", stored.id.raw())?;
+            expect_one(&done, || format!("store {} changed while it was locked", stored.id))?;
         }
         let news = StoreChanged { store_id: stored.id, version };
         let (topic, subject) = (Topic::StoreChanged, stored.id.raw());
@@ -200,7 +200,7 @@ impl StoreWriter<'_> {
         .bind(&after.row.r#ref)
         .execute(&mut *self.conn)
         .await?;
-        expect_one(done.rows_affected(), "category of store", store_id.raw())?;
+        expect_one(&done, || format!("category of store {store_id} changed while it was locked"))?;
         Ok(Fate::Updated)
     }
 
@@ -286,7 +286,7 @@ impl StoreWriter<'_> {
         .bind(id.raw())
         .execute(&mut *self.conn)
         .await?;
-        expect_one(done.rows_affected(), "item", id.raw())?;
+        expect_one(&done, || format!("item {id} changed while it was locked"))?;
         Ok(Fate::Updated)
     }
 
@@ -332,11 +332,4 @@ impl StoreWriter<'_> {
             version: FIRST_VERSION,
         }
     }
-}
-
-fn expect_one(affected: u64, what: &str, id: i64) -> Result<(), DbError> {
-    if affected == 1 {
-        return Ok(());
-    }
-    Err(DbError::inconsistent(format!("{what} {id} changed while it was locked")))
 }

@@ -1,7 +1,7 @@
 //! Rows of refunds.
 
 use crate::db::code::{from_text, to_text};
-use crate::db::{Conn, DbError};
+use crate::db::{Conn, DbError, expect_one};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use tiffin_api::id::{PaymentId, RefundId};
@@ -103,8 +103,5 @@ pub(super) async fn save(
     .bind(refund.id.raw())
     .execute(conn)
     .await?;
-    match done.rows_affected() {
-        1 => Ok(()),
-        _ => Err(DbError::inconsistent(format!("refund {} is gone", refund.id))),
-    }
+    expect_one(&done, || format!("refund {} is gone", refund.id))
 }
