@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod clock;
 pub mod db;
 pub mod deals;
+pub mod fast;
 pub mod hex;
 pub mod http;
 pub mod idempotency;

@@ -142,3 +142,59 @@ pub const DEALS_LISTED: u32 = 500;
 pub const IMPORT_TIMEOUT: Duration = REQUEST_TIMEOUT.saturating_add(Duration::from_secs(5));
 /// How long the token lives that the import command signs for itself, s.
 pub const IMPORT_TOKEN_S: i64 = 300;
+
+// The fast store (gate, limits, leases, cache, news); see `fast`.
+
+/// How long one call of the fast store may take: shorter than what it saves.
+pub const FAST_TIMEOUT: Duration = Duration::from_millis(50);
+/// How long a connection to Redis may take to come about. No call waits for it longer than
+/// [`FAST_TIMEOUT`].
+pub const FAST_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long sent bytes may stay unacknowledged by Redis's machine before the connection is given up.
+pub const FAST_UNACKNOWLEDGED: Duration = Duration::from_secs(2);
+/// After how much silence a connection to Redis is checked for life, and how often after that.
+pub const FAST_KEEPALIVE: Duration = Duration::from_secs(5);
+/// Commands that may wait for Redis at once in one process; others wait for a place, within their time.
+pub const FAST_COMMANDS_WAITING: usize = 2_048;
+/// How many calls in a row fail before the fast store is left alone.
+pub const FAST_FAILURES: u32 = 5;
+/// How long it is left alone before it is tried again.
+pub const FAST_OPEN: Duration = Duration::from_secs(1);
+/// The most gates of which lost updates are remembered one by one; beyond that all count as touched.
+pub const FAST_DRIFTED_GATES: usize = 1_000;
+/// How long the gate remembers a request, ms.
+pub const GATE_SEEN_MS: i64 = 10 * 60 * 1_000;
+/// How long the gate remembers a user's held units after the last admission, ms: longer than an order
+/// may stay unpaid by default.
+pub const GATE_HELD_MS: i64 = 60 * 60 * 1_000;
+/// Gates in process are spread over this many locks.
+pub const GATE_SHARDS: usize = 16;
+/// The most requests, and the most users, that the gates behind one lock in process remember.
+pub const GATE_REMEMBERED: usize = 65_536;
+/// The most counters of the gates behind one lock in process; what does not fit goes on without a gate.
+pub const GATE_COUNTERS: usize = 65_536;
+/// The most token buckets, and the most sliding windows, in process.
+pub const RATES_KEPT: usize = 65_536;
+/// How much longer than needed a rate is remembered, ms: clocks of two machines differ.
+pub const RATE_SLACK_MS: i64 = 60_000;
+/// The most leases in process.
+pub const LEASES_KEPT: usize = 4_096;
+/// The most cached values in process.
+pub const CACHE_VALUES: usize = 4_096;
+/// The largest value that is cached, bytes; larger ones are loaded each time.
+pub const CACHE_VALUE_BYTES: usize = 1024 * 1024;
+/// By how much a cached value's life is shortened at random, in percent: what was loaded together does
+/// not end together.
+pub const CACHE_JITTER_PERCENT: u64 = 10;
+/// How long one process may keep the others from loading the same value.
+pub const CACHE_LEASE: Duration = Duration::from_secs(2);
+/// How long a load waits for another process's load before it goes on by itself.
+pub const CACHE_WAIT: Duration = Duration::from_millis(200);
+/// How often it looks meanwhile.
+pub const CACHE_POLL: Duration = Duration::from_millis(10);
+/// Messages that wait for one subscriber; beyond that it hears of a gap instead.
+pub const NEWS_WAITING: usize = 1_024;
+/// At how many channels in process those that nobody listens to any more are swept out.
+pub const NEWS_CHANNELS: usize = 1_024;
+/// The wait before a lost subscription is tried again.
+pub const NEWS_RECONNECT: Duration = Duration::from_millis(200);
