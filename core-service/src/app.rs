@@ -66,7 +66,7 @@ pub mod testing {
     pub async fn app() -> TestApp {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Arc::new(ManualClock::at(NOW_MS));
-        let db = Db::open(&folder.path().join("ledger.sqlite")).await.expect("a fresh ledger");
+        let db = Db::open(&crate::db::testing::fresh(folder.path())).await.expect("a fresh ledger");
         let app = Arc::new(App {
             clock: clock.clone(),
             ids: IdGenerator::new(clock.clone(), 1),

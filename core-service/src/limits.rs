@@ -18,8 +18,15 @@ pub const IMPORTS_AT_ONCE: usize = 1;
 pub const IMPORT_WAIT: Duration = Duration::from_secs(3);
 /// How often an import is checked against the ledger anew because somebody else has edited it.
 pub const IMPORT_TRIES: u32 = 3;
-/// The most values in one list of a statement, and the most rows that one statement inserts.
-pub const STATEMENT_ROWS: usize = 500;
+/// The most values in one list of a statement, and the most rows that one statement inserts; a power of two.
+pub const STATEMENT_ROWS: usize = 256;
+/// The most rows that one statement updates, each to its own values; a power of two. The database looks each
+/// row up in a list of this length.
+pub const UPDATE_ROWS: usize = 32;
+/// Statements that a connection keeps prepared.
+pub const DB_STATEMENTS: usize = 512;
+/// Connections that write, on MySQL; SQLite has one writer.
+pub const DB_WRITERS: u32 = 16;
 /// The most bad rows that one refusal of an import names; the count of the rest stands in its detail.
 pub const IMPORT_ERRORS_LISTED: usize = 100;
 /// The longest Idempotency-Key, bytes.
@@ -74,7 +81,7 @@ pub const DB_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process's lock.
 pub const DB_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that read.
-pub const DB_READERS: u32 = 4;
+pub const DB_READERS: u32 = 8;
 /// The most connections of clients; others wait in the system's queue.
 pub const CONNECTIONS: usize = 1_024;
 /// The most requests in progress at once; others are told to try again.

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::auth::keys::Keys;
 use crate::clock::{Clock, SystemClock};
 use crate::db::folder::DataFolder;
-use crate::db::{Db, OpenError};
+use crate::db::{Db, Location, OpenError};
 use crate::http::server;
 use crate::idempotency::in_flight::InFlight;
 use crate::ids::{IdGenerator, MAX_NODE};
@@ -63,7 +63,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         args.listen
     );
     let folder = DataFolder::take(&args.data)?;
-    let db = match Db::open(&folder.ledger_file()).await {
+    let db = match Db::open(&Location::file(&folder.ledger_file())).await {
         Ok(db) => db,
         Err(error @ OpenError::OtherVersion { .. }) => {
             // Nobody may be reading stderr; the exit code tells it too.

@@ -5,8 +5,7 @@ pub mod import;
 pub mod known;
 
 use super::view::{StoredItem, StoredMenu, StoredStore};
-use crate::db::{Backend, Conn, DbError};
-use sqlx::sqlite::SqliteRow;
+use crate::db::{Backend, Conn, DbError, Row};
 use sqlx::{Connection as _, QueryBuilder, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::id::{ItemId, StoreId};
@@ -21,7 +20,7 @@ pub struct PricingData {
     pub items: BTreeMap<ItemId, ItemRow>,
 }
 
-fn read_store(row: &SqliteRow) -> Result<StoredStore, DbError> {
+fn read_store(row: &Row) -> Result<StoredStore, DbError> {
     Ok(StoredStore {
         id: StoreId::from_raw(row.try_get("id")?),
         version: row.try_get("version")?,

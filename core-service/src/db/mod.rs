@@ -1,52 +1,57 @@
-//! The ledger's connections: one that writes, a few that read, and the migrations that shape the file.
+//! The ledger's connections: some that write, some that read, and the migrations that shape it.
 //!
-//! SQLite in WAL mode lets readers and the writer pass each other. There is one writing connection, so
-//! write transactions queue here instead of failing with "database is locked"; each begins as immediate
-//! and is durable when its commit returns (`synchronous = FULL`).
+//! The ledger is an SQLite file (embedded) or a MySQL database, behind one SQL text; [`dialect`] holds the few
+//! real differences and [`bulk`] writes many rows at once. SQLite in WAL mode lets readers and the writer pass
+//! each other; there is one writing connection, so write transactions queue here instead of failing with
+//! "database is locked", and each begins as immediate. MySQL has many writers, which lock the rows that they
+//! are about to change. Either way a write is durable when its commit returns.
 
+pub mod bulk;
 pub mod code;
+pub mod dialect;
 pub mod folder;
 pub mod outbox;
 
+pub use dialect::{Dialect, Failure};
+
 use crate::limits;
-use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyQueryResult};
+use sqlx::migrate::{MigrateDatabase as _, MigrateError, Migration, Migrator};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use std::borrow::Cow;
 use std::path::Path;
 
 /// The database that the ledger lives in.
-pub type Backend = sqlx::Sqlite;
+pub type Backend = sqlx::Any;
 /// A transaction on it.
 pub type Tx = sqlx::Transaction<'static, Backend>;
 /// A connection or transaction that statements run on.
-pub type Conn = sqlx::SqliteConnection;
+pub type Conn = sqlx::AnyConnection;
+/// A row that a statement found.
+pub type Row = sqlx::any::AnyRow;
 
-/// Another process holds the file's lock (SQLite's result codes, <https://sqlite.org/rescode.html>).
-const SQLITE_BUSY: i32 = 5;
-/// Another statement of this process holds a table's lock.
-const SQLITE_LOCKED: i32 = 6;
-/// The bits of an extended result code that are its primary one.
-const SQLITE_PRIMARY_CODE: i32 = 0xff;
-
-static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Why the ledger cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The file was shaped by another version of the program.
-    #[error("the data in {file} was written by another version of Tiffin ({reason})")]
+    /// The URL is none of a database that we know.
+    #[error("{0:?} is no database URL; write mysql://user:password@host:port/database")]
+    NoUrl(String),
+    /// It was shaped by another version of the program.
+    #[error("the data in {ledger} was written by another version of Tiffin ({reason})")]
     OtherVersion {
-        /// The ledger's file.
-        file: String,
+        /// Where the ledger is.
+        ledger: String,
         /// What differs.
         reason: String,
     },
-    /// The file is something else, or cannot be used.
-    #[error("cannot use {file} as the ledger: {reason}")]
+    /// It is something else, or cannot be used.
+    #[error("cannot use {ledger} as the ledger: {reason}")]
     Unusable {
-        /// The ledger's file.
-        file: String,
+        /// Where the ledger is.
+        ledger: String,
         /// What the database says; not a source, because sqlx's errors name theirs themselves.
         reason: sqlx::Error,
     },
@@ -69,25 +74,11 @@ impl DbError {
     pub fn inconsistent(what: impl Into<String>) -> Self {
         Self::Inconsistent(what.into())
     }
-
-    /// Whether the database was only busy or about to close: the same request may succeed later.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Sqlx(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
-            Self::Sqlx(sqlx::Error::Database(error)) => {
-                let code = error.code().and_then(|code| code.parse::<i32>().ok());
-                code.is_some_and(|code| {
-                    matches!(code & SQLITE_PRIMARY_CODE, SQLITE_BUSY | SQLITE_LOCKED)
-                })
-            }
-            Self::Sqlx(_) | Self::Inconsistent(_) => false,
-        }
-    }
 }
 
 /// Holds a guarded write to exactly one row; `otherwise` describes what it means that it was not.
 pub fn expect_one(
-    done: &sqlx::sqlite::SqliteQueryResult,
+    done: &AnyQueryResult,
     otherwise: impl FnOnce() -> String,
 ) -> Result<(), DbError> {
     match done.rows_affected() {
@@ -102,54 +93,97 @@ impl From<serde_json::Error> for DbError {
     }
 }
 
+/// Where a ledger is.
+#[derive(Debug, Clone)]
+pub struct Location {
+    url: String,
+    dialect: Dialect,
+}
+
+impl Location {
+    /// An SQLite file, made if it is missing.
+    pub fn file(path: &Path) -> Self {
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        Self { url: options.to_url_lossy().into(), dialect: Dialect::Sqlite }
+    }
+
+    /// A database by its URL; it is made if it is missing.
+    pub fn url(url: &str) -> Result<Self, OpenError> {
+        match Dialect::of_url(url) {
+            Some(dialect) => Ok(Self { url: url.to_owned(), dialect }),
+            None => Err(OpenError::NoUrl(url.to_owned())),
+        }
+    }
+
+    /// The URL without its credentials and options, for people.
+    fn shown(&self) -> String {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("", &self.url));
+        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        let place = place.split('?').next().unwrap_or_default();
+        match self.dialect {
+            Dialect::Sqlite => place.to_owned(),
+            Dialect::MySql => format!("{scheme}://{place}"),
+        }
+    }
+}
+
 /// The ledger.
 #[derive(Debug, Clone)]
 pub struct Db {
-    writer: SqlitePool,
-    reader: SqlitePool,
+    dialect: Dialect,
+    writer: AnyPool,
+    reader: AnyPool,
 }
 
 impl Db {
-    /// Opens the file, creates it if it is new, and brings it to this version's shape.
-    pub async fn open(file: &Path) -> Result<Self, OpenError> {
-        let name = file.display().to_string();
-        let unusable = |reason| OpenError::Unusable { file: name.clone(), reason };
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(limits::DB_BUSY_TIMEOUT);
-        let pool = |connections| {
-            SqlitePoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(limits::DB_ACQUIRE_TIMEOUT)
-        };
-        let writer = pool(1).connect_with(options.clone()).await.map_err(unusable)?;
-        MIGRATOR.run(&writer).await.map_err(|error| match error {
+    /// Opens the ledger, creates it if it is new, and brings it to this version's shape.
+    pub async fn open(location: &Location) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let (ledger, dialect) = (location.shown(), location.dialect);
+        let unusable = |reason| OpenError::Unusable { ledger: ledger.clone(), reason };
+        let (mut reads, writers, readers) =
+            (location.url.clone(), limits::DB_WRITERS, limits::DB_READERS);
+        let writer = match dialect {
+            Dialect::Sqlite => {
+                reads = reads.replace("mode=rwc", "mode=ro");
+                connect(dialect, &location.url, true, 1).await
+            }
+            Dialect::MySql => {
+                create_database(&location.url).await.map_err(unusable)?;
+                reads = with_statement_cache(&reads);
+                connect(dialect, &reads, true, writers).await
+            }
+        }
+        .map_err(unusable)?;
+        migrate(dialect, &writer).await.map_err(|error| match error {
             MigrateError::VersionMissing(_)
             | MigrateError::VersionMismatch(_)
             | MigrateError::VersionNotPresent(_)
             | MigrateError::VersionTooOld(..)
             | MigrateError::VersionTooNew(..)
             | MigrateError::Dirty(_) => {
-                OpenError::OtherVersion { file: name.clone(), reason: error.to_string() }
+                OpenError::OtherVersion { ledger: ledger.clone(), reason: error.to_string() }
             }
             MigrateError::Execute(reason) | MigrateError::ExecuteMigration(reason, _) => {
                 unusable(reason)
             }
             other => unusable(other.into()),
         })?;
-        let reader = pool(limits::DB_READERS)
-            .connect_with(options.read_only(true))
-            .await
-            .map_err(unusable)?;
-        Ok(Self { writer, reader })
+        let reader = connect(dialect, &reads, false, readers).await.map_err(unusable)?;
+        Ok(Self { dialect, writer, reader })
     }
 
-    /// Begins a write transaction; the next one waits until this one has ended.
+    /// Which kind of database it is.
+    pub const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Begins a write transaction. On SQLite the next one waits until this one has ended.
     pub async fn write(&self) -> Result<Tx, DbError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(match self.dialect {
+            Dialect::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await?,
+            Dialect::MySql => self.writer.begin().await?,
+        })
     }
 
     /// A connection that reads the last committed state.
@@ -185,5 +219,84 @@ impl Db {
     }
 }
 
+async fn connect(
+    dialect: Dialect,
+    url: &str,
+    writes: bool,
+    connections: u32,
+) -> Result<AnyPool, sqlx::Error> {
+    let options: AnyConnectOptions = url.parse()?;
+    // A pool tries until its time is over and does not say what was wrong; one connection does.
+    let mut first = options.connect().await?;
+    begin_session(&mut first, dialect, writes).await?;
+    first.close().await?;
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(limits::DB_ACQUIRE_TIMEOUT)
+        // A writer that meets a dead connection tries again; asking each time costs a round trip.
+        .test_before_acquire(!writes)
+        .after_connect(move |conn, _| Box::pin(begin_session(conn, dialect, writes)))
+        .connect_with(options)
+        .await
+}
+
+async fn begin_session(conn: &mut Conn, dialect: Dialect, writes: bool) -> Result<(), sqlx::Error> {
+    for statement in dialect.session(writes) {
+        conn.execute(*statement).await?;
+    }
+    Ok(())
+}
+
+/// Makes the database unless it is there; its texts compare byte by byte, as SQLite's do.
+async fn create_database(url: &str) -> Result<(), sqlx::Error> {
+    if !Backend::database_exists(url).await? {
+        // Another core may be faster: then it is there.
+        if let Err(error) = Backend::create_database(url).await
+            && !Backend::database_exists(url).await?
+        {
+            return Err(error);
+        }
+        let mut conn = url.parse::<AnyConnectOptions>()?.connect().await?;
+        conn.execute("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin").await?;
+    }
+    Ok(())
+}
+
+/// Each statement is kept prepared in each of the sizes that [`bulk`] gives it.
+fn with_statement_cache(url: &str) -> String {
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}statement-cache-capacity={}", limits::DB_STATEMENTS)
+}
+
+async fn migrate(dialect: Dialect, pool: &AnyPool) -> Result<(), MigrateError> {
+    let translate = |migration: &Migration| Migration {
+        sql: sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(dialect.ddl(migration.sql.as_str()))),
+        ..migration.clone()
+    };
+    let migrations: Vec<_> = MIGRATIONS.iter().map(translate).collect();
+    Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT }.run(pool).await
+}
+
+#[cfg(test)]
+pub mod testing {
+    //! A ledger of its own for every test.
+
+    use super::Location;
+    use std::path::Path;
+
+    /// A new database on the server that `TIFFIN_TEST_DATABASE_URL` names, or a file in `folder`.
+    pub fn fresh(folder: &Path) -> Location {
+        match std::env::var("TIFFIN_TEST_DATABASE_URL") {
+            Ok(server) => {
+                let name =
+                    folder.file_name().expect("a temporary folder has a name").to_string_lossy();
+                let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "");
+                Location::url(&format!("{}/unit_{name}", server.trim_end_matches('/')))
+                    .expect("TIFFIN_TEST_DATABASE_URL is a URL")
+            }
+            Err(_) => Location::file(&folder.join("ledger.sqlite")),
+        }
+    }
+}
 #[cfg(test)]
 mod tests;

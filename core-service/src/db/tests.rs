@@ -1,7 +1,6 @@
 //! Opening ledgers of every kind, and telling a busy database from a broken one.
 
 use super::*;
-use sqlx::{ConnectOptions as _, Connection as _};
 
 async fn run(file: &Path, statement: &'static str) -> Result<(), DbError> {
     let options = SqliteConnectOptions::new()
@@ -19,18 +18,18 @@ async fn run(file: &Path, statement: &'static str) -> Result<(), DbError> {
 async fn only_another_version_is_called_one() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ledger.sqlite");
-    Db::open(&file).await.unwrap().close().await;
-    Db::open(&file).await.unwrap().close().await;
+    Db::open(&Location::file(&file)).await.unwrap().close().await;
+    Db::open(&Location::file(&file)).await.unwrap().close().await;
     run(&file, "UPDATE _sqlx_migrations SET checksum = x'00'").await.unwrap();
-    assert!(matches!(Db::open(&file).await, Err(OpenError::OtherVersion { .. })));
+    assert!(matches!(Db::open(&Location::file(&file)).await, Err(OpenError::OtherVersion { .. })));
 
     let foreign = folder.path().join("foreign.sqlite");
     run(&foreign, "CREATE TABLE stores (name TEXT)").await.unwrap();
-    assert!(matches!(Db::open(&foreign).await, Err(OpenError::Unusable { .. })));
+    assert!(matches!(Db::open(&Location::file(&foreign)).await, Err(OpenError::Unusable { .. })));
 
     let text = folder.path().join("text");
     std::fs::write(&text, "not a database at all ".repeat(100)).unwrap();
-    let error = Db::open(&text).await.unwrap_err();
+    let error = Db::open(&Location::file(&text)).await.unwrap_err();
     assert!(matches!(error, OpenError::Unusable { .. }));
     let said = format!("{:#}", anyhow::Error::from(error));
     assert_eq!(said.matches("not a database").count(), 1, "{said}");
@@ -40,7 +39,7 @@ async fn only_another_version_is_called_one() {
 async fn a_busy_database_is_not_a_broken_one() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ledger.sqlite");
-    let db = Db::open(&file).await.unwrap();
+    let db = Db::open(&Location::file(&file)).await.unwrap();
     let tx = db.write().await.unwrap();
     assert!(run(&file, "BEGIN IMMEDIATE").await.unwrap_err().is_transient());
     drop(tx);
@@ -53,7 +52,7 @@ async fn a_busy_database_is_not_a_broken_one() {
 async fn the_highest_id_is_found_wherever_it_stands() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ledger.sqlite");
-    let db = Db::open(&file).await.unwrap();
+    let db = Db::open(&Location::file(&file)).await.unwrap();
     assert_eq!(db.highest_id().await.unwrap(), 0);
     run(&file, "INSERT INTO stores VALUES (7, 'a', '{}', 1)").await.unwrap();
     assert_eq!(db.highest_id().await.unwrap(), 7);

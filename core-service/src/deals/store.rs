@@ -3,10 +3,9 @@
 use super::state::{StoredDeal, Window};
 use crate::catalog::store::push_in;
 use crate::db::code::{from_text, to_text};
-use crate::db::{Conn, DbError, expect_one};
+use crate::db::{Conn, DbError, Row, expect_one};
 use crate::limits;
 use serde::Deserialize;
-use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::id::{DealId, ItemId, StoreId};
@@ -35,7 +34,7 @@ struct StorePart {
     lang: Lang,
 }
 
-fn read_deal(row: &SqliteRow) -> Result<StoredDeal, DbError> {
+fn read_deal(row: &Row) -> Result<StoredDeal, DbError> {
     Ok(StoredDeal {
         id: DealId::from_raw(row.try_get("id")?),
         store_id: StoreId::from_raw(row.try_get("store_id")?),

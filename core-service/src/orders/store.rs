@@ -4,10 +4,9 @@
 //! that fails here means that the tables contradict what was read a moment ago in the same transaction.
 
 use crate::db::code::{from_text, to_text};
-use crate::db::{Conn, DbError, expect_one};
+use crate::db::{Conn, DbError, Row, expect_one};
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use std::collections::BTreeMap;
 use tiffin_api::id::{ItemId, OrderId, StoreId, UserId};
 use tiffin_api::order::{Order, OrderState};
@@ -33,7 +32,7 @@ struct Snapshot {
     note: Option<String>,
 }
 
-fn read_order(row: &SqliteRow) -> Result<Order, DbError> {
+fn read_order(row: &Row) -> Result<Order, DbError> {
     let snapshot: Snapshot = serde_json::from_str(row.try_get("snapshot")?)?;
     Ok(Order {
         id: OrderId::from_raw(row.try_get("id")?),

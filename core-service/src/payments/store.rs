@@ -2,11 +2,10 @@
 
 use super::refund;
 use crate::db::code::{from_text, to_text};
-use crate::db::{Conn, DbError, expect_one};
+use crate::db::{Conn, DbError, Row, expect_one};
 use crate::idempotency::Keyed;
 use crate::limits;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use tiffin_api::id::{OrderId, PaymentId};
 use tiffin_api::payment::{Payment, PaymentState};
 
@@ -21,7 +20,7 @@ macro_rules! select_payments {
     };
 }
 
-fn read_payment(row: &SqliteRow) -> Result<Payment, DbError> {
+fn read_payment(row: &Row) -> Result<Payment, DbError> {
     Ok(Payment {
         id: PaymentId::from_raw(row.try_get("id")?),
         order_id: OrderId::from_raw(row.try_get("order_id")?),

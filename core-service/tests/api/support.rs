@@ -3,7 +3,7 @@
 use core_service::app::App;
 use core_service::auth::keys::Keys;
 use core_service::clock::{Clock, ManualClock};
-use core_service::db::Db;
+use core_service::db::{Db, Location};
 use core_service::idempotency::in_flight::InFlight;
 use core_service::ids::IdGenerator;
 use core_service::payments::sandbox::{Sandbox, WebhookSender};
@@ -59,6 +59,18 @@ impl Reply {
     }
 }
 
+/// A new database on the server that `TIFFIN_TEST_DATABASE_URL` names, or a file in `folder`.
+fn ledger(folder: &std::path::Path) -> Location {
+    match std::env::var("TIFFIN_TEST_DATABASE_URL") {
+        Ok(server) => {
+            let name = folder.file_name().unwrap().to_string_lossy();
+            let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "");
+            Location::url(&format!("{}/api_{name}", server.trim_end_matches('/'))).unwrap()
+        }
+        Err(_) => Location::file(&folder.join("ledger.sqlite")),
+    }
+}
+
 /// A running core.
 pub struct Core {
     pub app: Arc<App>,
@@ -73,7 +85,7 @@ impl Core {
     /// Starts a core and loads the fixture.
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let db = Db::open(&folder.path().join("ledger.sqlite")).await.unwrap();
+        let db = Db::open(&ledger(folder.path())).await.unwrap();
         let clock = Arc::new(ManualClock::at(NOW_MS));
         let keys = Arc::new(Keys::from_parts([1; 32], [2; 32]));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

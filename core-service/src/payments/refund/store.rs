@@ -1,13 +1,12 @@
 //! Rows of refunds.
 
 use crate::db::code::{from_text, to_text};
-use crate::db::{Conn, DbError, expect_one};
+use crate::db::{Conn, DbError, Row, expect_one};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use tiffin_api::id::{PaymentId, RefundId};
 use tiffin_api::payment::{Refund, RefundState};
 
-fn read_refund(row: &SqliteRow) -> Result<Refund, DbError> {
+fn read_refund(row: &Row) -> Result<Refund, DbError> {
     Ok(Refund {
         id: RefundId::from_raw(row.try_get("id")?),
         state: from_text(row.try_get("state")?)?,
