@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
+#[cfg(test)]
+pub(crate) use tiffin_services::limits::PROBE;
+
 /// Time that `rustup target add` may take before the next way to a toolchain is tried.
 pub(crate) const RUSTUP_ATTEMPT: Duration = Duration::from_secs(120);
-
-/// Time that a question to a program (`rustc -vV`, `id -u`) may take.
-pub(crate) const PROBE: Duration = Duration::from_secs(30);
-
-/// Seconds that apt waits for another package manager to finish.
-pub(crate) const APT_LOCK_SECONDS: u32 = 120;
 
 /// How often a waiting loop looks again.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(25);
@@ -31,3 +28,13 @@ pub(crate) const HTTP_ANSWER: Duration = Duration::from_secs(10);
 
 /// The longest answer that is read, headers included.
 pub(crate) const HTTP_ANSWER_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How often a MariaDB or Redis that ended unasked is started again before we give up.
+pub(crate) const DAEMON_RESTARTS: u32 = 20;
+
+/// Simulated histories that a test run tries.
+pub(crate) const TEST_SEEDS: u32 = 20;
+
+/// Time that cargo may take to list test programs that are built already; much more than it needs,
+/// because another cargo may be building.
+pub(crate) const LIST_TESTS: Duration = Duration::from_secs(600);

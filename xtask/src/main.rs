@@ -8,20 +8,23 @@
 //! Runs on Unix (Linux, macOS, WSL): signals and process groups are used as they are there.
 
 mod check;
-mod debian;
 mod functions;
+mod interrupt;
 mod limits;
 mod native;
 mod progress;
+mod services;
 mod shell;
 mod test;
 mod tidy;
+mod tools;
 mod up;
 mod workspace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tiffin_services::debian;
 
 /// Developer commands of Tiffin.
 #[derive(Parser)]
@@ -35,6 +38,8 @@ struct Cli {
 enum Command {
     /// Build and start everything with the demo city in it, until Ctrl-C
     Up(up::Args),
+    /// Start a private MariaDB and Redis, until Ctrl-C
+    Services(services::Args),
     /// Run every test of the project, with its set-up
     Test(test::Args),
     /// Format, tidy, clippy and every test: what the build server runs
@@ -43,15 +48,28 @@ enum Command {
     Tidy,
     /// Build the WebAssembly edge functions into target/functions
     Functions(functions::Args),
+    /// Run simulated histories against the real engine: --seeds N, --seed S; --help lists all
+    #[command(disable_help_flag = true)]
+    Sim(tools::Args),
+    /// Kill parts in the middle of a load and check what is left: `drill crash`; --help lists all
+    #[command(disable_help_flag = true)]
+    Drill(tools::Args),
+    /// Measure: `bench orders [--quick]` writes target/bench/orders.json; --help lists all
+    #[command(disable_help_flag = true)]
+    Bench(tools::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(args) => up::run(&args),
+        Command::Services(args) => services::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Check => check::run(),
         Command::Tidy => tidy::run(),
         Command::Functions(args) => functions::run(&args),
+        Command::Sim(args) => tools::sim(&args),
+        Command::Drill(args) => tools::drill(&args),
+        Command::Bench(args) => tools::bench(&args),
     };
     match outcome {
         Ok(code) => code,

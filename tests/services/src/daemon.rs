@@ -60,6 +60,11 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// What people call it.
+    pub fn name(&self) -> &'static str {
+        self.plan.name
+    }
+
     /// Its process id, or nothing while it does not run.
     pub fn pid(&self) -> Option<u32> {
         let mut child = self.child();
@@ -75,6 +80,11 @@ impl Daemon {
     /// Where its output goes.
     pub fn log(&self) -> &Path {
         &self.plan.log
+    }
+
+    /// The end of its log, indented.
+    pub fn last_words(&self) -> String {
+        last_words(&self.plan.log)
     }
 
     /// Kills it at once (SIGKILL) and waits until it is gone, as a crash of it would look.
@@ -288,14 +298,14 @@ mod tests {
         let plan = script("trap 'echo no' TERM; echo up; while :; do sleep 0.05; done", &folder);
         let daemon = Daemon::start(plan).unwrap();
         let deadline = Instant::now() + limits::PROBE;
-        while last_words(daemon.log()) != "  up" {
+        while daemon.last_words() != "  up" {
             assert!(Instant::now() < deadline);
             thread::sleep(limits::POLL_INTERVAL);
         }
         assert!(daemon.pid().is_some());
         daemon.stop().unwrap();
         assert_eq!(daemon.pid(), None);
-        assert_eq!(last_words(daemon.log()), "  up\n  no", "it was asked first");
+        assert_eq!(daemon.last_words(), "  up\n  no", "it was asked first");
         daemon.stop().unwrap();
         daemon.kill().unwrap();
     }

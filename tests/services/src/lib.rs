@@ -189,6 +189,11 @@ impl Services {
         self.redis.as_ref().ok_or_else(|| not_ours("Redis", "REDIS_URL"))
     }
 
+    /// What was started, in the order of stopping.
+    pub fn daemons(&self) -> impl Iterator<Item = &Daemon> {
+        [&self.redis, &self.mariadb].into_iter().flatten()
+    }
+
     /// Where data and logs are; nothing when both servers are others'.
     pub fn folder(&self) -> Option<&Path> {
         self.folder.as_ref().map(Folder::path)
@@ -196,10 +201,7 @@ impl Services {
 
     /// Stops what was started, in order; dropping does the same and can only print an error.
     pub fn stop(self) -> Result<()> {
-        for daemon in [&self.redis, &self.mariadb].into_iter().flatten() {
-            daemon.stop()?;
-        }
-        Ok(())
+        self.daemons().try_for_each(Daemon::stop)
     }
 }
 

@@ -14,6 +14,7 @@ const MARKER: &str = ".tiffin-data";
 
 const CORE: &str = "core";
 const EDGE: &str = "edge";
+const SERVICES: &str = "services";
 const LOGS: &str = "logs";
 
 /// A data folder, held until this value drops.
@@ -57,7 +58,7 @@ impl DataDir {
         }
         let data = Self { path: path.into(), lock };
         if fresh {
-            for part in [CORE, EDGE, LOGS] {
+            for part in [CORE, EDGE, SERVICES, LOGS] {
                 data.delete(part)?;
             }
         }
@@ -86,6 +87,11 @@ impl DataDir {
     /// What the edge keeps.
     pub(crate) fn edge(&self) -> PathBuf {
         self.path.join(EDGE)
+    }
+
+    /// What MariaDB and Redis keep.
+    pub(crate) fn services(&self) -> PathBuf {
+        self.path.join(SERVICES)
     }
 
     /// The log of the program of that name.
@@ -119,7 +125,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("up");
         let data = DataDir::open(&path, false).unwrap();
-        for kept in ["core/ledger.db", "edge/cache", "logs/core.log", "notes.txt"] {
+        for kept in ["core/ledger.db", "edge/cache", "services/x", "logs/core.log", "notes.txt"] {
             let file = path.join(kept);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "x").unwrap();
@@ -131,7 +137,7 @@ mod tests {
 
         drop(DataDir::open(&path, true).unwrap());
         assert!(!path.join("core").exists() && !path.join("edge").exists());
-        assert!(!path.join("logs/core.log").exists());
+        assert!(!path.join("logs/core.log").exists() && !path.join("services").exists());
         assert!(path.join("notes.txt").exists(), "a person's own file stays");
     }
 

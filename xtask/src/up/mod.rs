@@ -1,11 +1,13 @@
 //! `cargo xtask up`: the whole of Tiffin on this machine, with the demo city in it.
 //!
 //! Start at [`run`]. [`data`] guards the data folder, [`ports`] the ports, [`program`] is a running
-//! core or edge, [`http`] asks them whether they are ready, [`tour`] writes the lines to try.
+//! core or edge, [`http`] asks them whether they are ready, [`tour`] writes the lines to try. With
+//! `--stack` the core keeps its ledger in a private MariaDB ([`crate::services`]).
 //!
 //! Invariants: nothing is started before the ports and the data folder are ours; every program
-//! that was started is stopped again on every way out, the edge before the core; programs do not
-//! outlive us even when we are killed, because they end when their standard input does.
+//! that was started is stopped again on every way out, the edge before the core and that before its
+//! database; programs do not outlive us even when we are killed, because they end when their
+//! standard input does.
 
 mod data;
 mod http;
@@ -15,15 +17,16 @@ mod tour;
 
 use std::path::{self, Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
+use tiffin_services::{Options, Services};
 
+use crate::interrupt::StopFlag;
+use crate::services::Caretaker;
 use crate::workspace::Workspace;
-use crate::{functions, limits, native, progress, shell};
+use crate::{functions, interrupt, limits, native, progress, services, shell};
 use data::DataDir;
 use ports::Ports;
 use program::Program;
@@ -33,6 +36,9 @@ const DEMO_CITY: &str = "infra/demo-city.jsonl";
 
 /// The diner that the printed token stands for.
 const DEMO_USER: &str = "1001";
+
+/// The database that the core makes and uses with `--stack`.
+const DATABASE: &str = "tiffin";
 
 /// How long that token holds, s; the core allows no more.
 const TOKEN_TTL_S: &str = "3600";
@@ -52,6 +58,10 @@ pub(crate) struct Args {
     /// Forget what earlier runs kept
     #[arg(long)]
     fresh: bool,
+    /// Keep the ledger in a private MariaDB and shed load with a private Redis, instead of SQLite
+    /// and memory; DATABASE_URL and REDIS_URL name others to use
+    #[arg(long)]
+    stack: bool,
 }
 
 /// The command.
@@ -66,24 +76,26 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let started = Instant::now();
     functions::build(&workspace, functions::Selection::Edge)?;
     let programs = native::build_programs(&workspace, args.release)?;
+    let stack = match args.stack {
+        true => {
+            Some(services::start(&Options { folder: data.services(), ..Options::named("up") })?)
+        }
+        false => None,
+    };
 
-    // Until here Ctrl-C ends us and cargo at once, and there is nothing to tidy up.
-    let stop = stop_flag()?;
-    let up = Up { workspace, data, ports, programs, stop };
-    match up.serve(started) {
-        Err(_) if up.stopping() => Ok(ExitCode::SUCCESS),
+    // Until here Ctrl-C ends us and all that we started at once, and there is nothing to tidy up.
+    let stop = interrupt::stop_flag()?;
+    let up = Up { workspace, data, ports, programs, stack, stop };
+    let outcome = up.serve(started);
+    let stopping = up.stop.is_raised();
+    if let Some(stack) = up.stack {
+        services::stop(stack)?;
+    }
+    match outcome {
+        Err(_) if stopping => Ok(ExitCode::SUCCESS),
         Err(error) => Err(error),
         Ok(()) => Ok(ExitCode::SUCCESS),
     }
-}
-
-/// Becomes true on Ctrl-C, SIGTERM and SIGHUP.
-fn stop_flag() -> Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&flag);
-    ctrlc::set_handler(move || raised.store(true, Ordering::SeqCst))
-        .context("listening for Ctrl-C")?;
-    Ok(flag)
 }
 
 /// One run, from the first program's start to the last one's end.
@@ -92,7 +104,9 @@ struct Up {
     data: DataDir,
     ports: Ports,
     programs: native::Programs,
-    stop: Arc<AtomicBool>,
+    /// What the core keeps its ledger in, if not its own folder.
+    stack: Option<Services>,
+    stop: StopFlag,
 }
 
 impl Up {
@@ -111,22 +125,26 @@ impl Up {
             Err(error) => println!("There is nothing to try: {error:#}.\n"),
         }
         println!("Ctrl-C stops everything.");
-        while !self.stopping() {
+        let mut caretaker = Caretaker::default();
+        while !self.stop.is_raised() {
             core.check()?;
             edge.check()?;
+            if let Some(stack) = &self.stack {
+                caretaker.look_after(stack)?;
+            }
             thread::sleep(limits::POLL_INTERVAL);
         }
         Ok(())
-    }
-
-    fn stopping(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
     }
 
     fn start_core(&self) -> Result<Program> {
         let mut command = Command::new(&self.programs.core);
         command.args(["serve", "--sandbox", "--listen", &self.ports.core_address(), "--data"]);
         command.arg(self.data.core());
+        if let Some(stack) = &self.stack {
+            command.args(["--database", &stack.database_url_for(DATABASE)]);
+            command.args(["--redis", stack.redis_url()]);
+        }
         let mut core = Program::start("core", command, &self.data.log("core"))?;
         self.wait_until_ready(&mut core, self.ports.core, "/readyz")
             .map_err(|error| if core.found_old_data() { self.old_data(&core) } else { error })?;
@@ -149,7 +167,7 @@ impl Up {
         let deadline = Instant::now() + limits::READY;
         loop {
             program.check()?;
-            if self.stopping() {
+            if self.stop.is_raised() {
                 bail!("stopped while the {} was starting", program.name());
             }
             if http::get(port, path).is_ok_and(|answer| answer.status == 200) {
@@ -195,6 +213,7 @@ impl Up {
     }
 
     fn welcome(&self, took: &str) -> String {
+        let stack = self.stack.as_ref();
         format!(
             "\nTiffin is up after {took}.\n\n  \
              edge     {edge}   what diners see\n  \
@@ -202,7 +221,9 @@ impl Up {
              core     {core}   behind the edge\n  \
              metrics  http://{admin}/metrics and {core}/metrics\n  \
              logs     {core_log} and {edge_log}\n  \
-             token    {program} token --data {data} --user {DEMO_USER} --role diner --ttl-s {TOKEN_TTL_S}\n",
+             token    {program} token --data {data} --user {DEMO_USER} --role diner --ttl-s {TOKEN_TTL_S}\n\
+             {stack}",
+            stack = stack.map(|stack| services::places(stack, &self.workspace)).unwrap_or_default(),
             edge = self.ports.edge_url(),
             core = self.ports.core_url(),
             admin = self.ports.admin_address(),
