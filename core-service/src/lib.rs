@@ -7,6 +7,7 @@ pub mod app;
 pub mod auth;
 pub mod catalog;
 pub mod clock;
+pub mod coupons;
 pub mod db;
 pub mod deals;
 pub mod fast;

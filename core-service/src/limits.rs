@@ -45,6 +45,16 @@ pub const BASKET_LINES: usize = 50;
 pub const LINE_QUANTITY: u32 = 99;
 /// The most options of one line.
 pub const LINE_OPTIONS: usize = 32;
+/// The most coupons of one basket.
+pub const COUPONS_PER_ORDER: usize = 5;
+/// The most items, and the most sections, that the scope of a coupon lists.
+pub const COUPON_SCOPE_ENTRIES: usize = 200;
+/// The highest cap of a coupon's claims.
+pub const COUPON_CLAIMS: i64 = 1_000_000_000;
+/// The highest budget of a coupon template, minor units.
+pub const COUPON_BUDGET_MINOR: i64 = 1_000_000_000_000;
+/// The longest that a coupon may be used after its claim, ms.
+pub const COUPON_VALID_MS: i64 = 5 * 366 * 24 * 3_600 * 1_000;
 /// The longest wish for the kitchen, characters.
 pub const NOTE_CHARS: usize = 500;
 /// The highest price of one unit or option, minor units.

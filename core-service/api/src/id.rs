@@ -99,6 +99,10 @@ ids! {
     PaymentId,
     /// A refund of a captured payment.
     RefundId,
+    /// What coupons are claimed from.
+    CouponTemplateId,
+    /// A coupon in a diner's hands.
+    CouponId,
     /// A person or a program with an account: the subject of a token.
     UserId,
 }

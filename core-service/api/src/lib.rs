@@ -9,6 +9,7 @@
 //! in fields that end in `_ms`.
 
 pub mod catalog;
+pub mod coupon;
 pub mod deal;
 pub mod id;
 pub mod import;

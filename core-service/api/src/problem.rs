@@ -69,6 +69,10 @@ error_codes! {
     OrderNotFound = "order-not-found", 404, "There is no such order";
     /// No such payment, or one of somebody else.
     PaymentNotFound = "payment-not-found", 404, "There is no such payment";
+    /// No such coupon template.
+    CouponTemplateNotFound = "coupon-template-not-found", 404, "There is no such coupon template";
+    /// No such coupon, or one of somebody else.
+    CouponNotFound = "coupon-not-found", 404, "There is no such coupon";
     /// The route exists, the method does not.
     MethodNotAllowed = "method-not-allowed", 405, "This method is not allowed here";
     /// Another request with the same key is being worked on.
@@ -85,6 +89,26 @@ error_codes! {
     InvalidTransition = "invalid-transition", 409, "The current state does not allow this";
     /// The order already has a payment under way or done.
     PaymentInProgress = "payment-in-progress", 409, "The order already has a payment";
+    /// Another template has this `ref`.
+    CouponTemplateExists = "coupon-template-exists", 409, "There is a coupon template with this ref";
+    /// As many as there may be have been claimed, in all or today.
+    CouponSoldOut = "coupon-sold-out", 409, "No coupons of this kind are left";
+    /// The diner has as many as one may have, in all or today.
+    CouponAlreadyClaimed = "coupon-already-claimed", 409, "You have claimed this coupon already";
+    /// It cannot be claimed, or not be used, before a certain time.
+    CouponNotStarted = "coupon-not-started", 409, "The coupon's time has not come yet";
+    /// The coupon is held by another order.
+    CouponLocked = "coupon-locked", 409, "The coupon is held by another order";
+    /// The coupon has been used up.
+    CouponUsed = "coupon-used", 409, "The coupon has been used";
+    /// The diner has ordered before.
+    CouponFirstOrderOnly = "coupon-first-order-only", 409, "The coupon is for a first order only";
+    /// What the house spends on this kind of coupon is spent.
+    CouponBudgetSpent = "coupon-budget-spent", 409, "The budget of this kind of coupon is spent";
+    /// It can be claimed, or be used, no longer.
+    CouponExpired = "coupon-expired", 410, "The coupon's time is over";
+    /// The coupon was withdrawn.
+    CouponVoided = "coupon-voided", 410, "The coupon was withdrawn";
     /// The body is over the limit.
     BodyTooLarge = "body-too-large", 413, "The body is too large";
     /// The body is not in the media type it has to be.
@@ -99,6 +123,12 @@ error_codes! {
     MinimumNotMet = "minimum-not-met", 422, "The order is below the minimum";
     /// No delivery zone reaches the address.
     OutOfZone = "out-of-zone", 422, "The store does not deliver there";
+    /// The coupon takes nothing off this basket: another store or currency, or none of its items.
+    CouponNotApplicable = "coupon-not-applicable", 422, "The coupon does not fit this basket";
+    /// What the coupon counts comes to less than it asks for.
+    CouponMinimumNotMet = "coupon-minimum-not-met", 422, "The basket is below the coupon's minimum";
+    /// Too many coupons of one category.
+    CouponNotStackable = "coupon-not-stackable", 422, "These coupons cannot be used together";
     /// An import was refused whole; `errors` names each bad line.
     ImportRejected = "import-rejected", 422, "The import has bad rows; nothing was loaded";
     /// Headers are over the limit.

@@ -1,7 +1,7 @@
 //! Quotes: the authoritative price of a basket, and for how long it holds.
 
 use crate::catalog::{FulfilmentKind, Location};
-use crate::id::{ItemId, StoreId};
+use crate::id::{CouponId, CouponTemplateId, ItemId, StoreId};
 use crate::money::Currency;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,9 @@ pub struct Basket {
     pub fulfilment: Fulfilment,
     /// What, and how much of it.
     pub lines: Vec<BasketLine>,
+    /// The coupons to use, each once; their order does not matter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coupon_ids: Vec<CouponId>,
 }
 
 /// A priced line.
@@ -70,13 +73,31 @@ pub struct PricedLine {
     pub base_minor: i64,
     /// The options of one unit, minor units.
     pub options_minor: i64,
-    /// The whole line before tax is added: `quantity * (base + options)`.
+    /// The whole line before discounts and before tax is added: `quantity * (base + options)`.
     pub line_minor: i64,
-    /// The tax on this line; the lines' and fees' taxes add up to the total tax exactly.
+    /// What coupons take off this line; never more than `line_minor`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub discount_minor: i64,
+    /// The tax on this line after its discount; the lines' and fees' taxes add up to the total tax exactly.
     pub tax_minor: i64,
 }
 
-/// What a basket costs and how that comes about.
+/// What one coupon takes off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Discount {
+    /// The coupon.
+    pub coupon_id: CouponId,
+    /// What it was claimed from.
+    pub template_id: CouponTemplateId,
+    /// The category under which it stacks with others.
+    pub category: String,
+    /// How much it takes off, minor units; more than zero.
+    pub amount_minor: i64,
+}
+
+/// What a basket costs and how that comes about:
+/// `total = subtotal + delivery fee - discount`, plus the tax if prices do not include it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Pricing {
@@ -84,11 +105,20 @@ pub struct Pricing {
     pub currency: Currency,
     /// The lines, in the basket's order.
     pub lines: Vec<PricedLine>,
-    /// The lines together.
+    /// The lines together, before discounts.
     pub subtotal_minor: i64,
-    /// The delivery fee.
+    /// The delivery fee, before discounts.
     pub delivery_fee_minor: i64,
-    /// The tax on the delivery fee.
+    /// What coupons take off the delivery fee; never more than it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub delivery_discount_minor: i64,
+    /// What each coupon takes off, in the order in which they were applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<Discount>,
+    /// All discounts together: those of the lines and of the delivery fee.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub discount_minor: i64,
+    /// The tax on the delivery fee after its discount.
     pub delivery_fee_tax_minor: i64,
     /// All tax: contained in the prices if `tax_inclusive`, added to them if not.
     pub tax_minor: i64,
@@ -96,6 +126,12 @@ pub struct Pricing {
     pub tax_inclusive: bool,
     /// What the diner pays.
     pub total_minor: i64,
+}
+
+/// Whether an amount can be left out of a document.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+const fn is_zero(amount_minor: &i64) -> bool {
+    *amount_minor == 0
 }
 
 /// The answer of `POST /v1/quotes`.
@@ -109,4 +145,29 @@ pub struct Quote {
     /// The price.
     #[serde(flatten)]
     pub pricing: Pricing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn without_coupons_a_document_is_what_it_was_before_there_were_any() {
+        let line = json!({"item_id": "3", "quantity": 2, "options": []});
+        let basket = json!({"store_id": "1", "fulfilment": {"kind": "pickup"}, "lines": [line]});
+        let read: Basket = serde_json::from_value(basket.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), basket);
+
+        let line = json!({
+            "item_id": "3", "name": "Tea", "quantity": 2, "options": [], "base_minor": 100,
+            "options_minor": 0, "line_minor": 200, "tax_minor": 13,
+        });
+        let pricing = json!({
+            "currency": "EUR", "lines": [line], "subtotal_minor": 200, "delivery_fee_minor": 0,
+            "delivery_fee_tax_minor": 0, "tax_minor": 13, "tax_inclusive": true, "total_minor": 200,
+        });
+        let read: Pricing = serde_json::from_value(pricing.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), pricing);
+    }
 }

@@ -146,6 +146,7 @@ mod tests {
                 store_id: StoreId::from_raw(1),
                 fulfilment: Fulfilment::Pickup,
                 lines: quantities.iter().map(line).collect(),
+                coupon_ids: vec![],
             };
             let facts = Facts {
                 store: &self.store,

@@ -1,7 +1,7 @@
 //! `POST /v1/quotes`.
 
 use super::quote_id::{self, Quoted};
-use super::state;
+use super::state::{self, PriceError};
 use crate::app::App;
 use crate::catalog::store::load_for_pricing;
 use crate::http::error::ApiError;
@@ -11,7 +11,7 @@ use axum::extract::State;
 use http::header::CACHE_CONTROL;
 use std::sync::Arc;
 use tiffin_api::quote::{Basket, Pricing, Quote};
-use tiffin_api::{ErrorCode, Problem};
+use tiffin_api::{ErrorCode, FieldError, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -20,7 +20,8 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(quote))
 }
 
-/// Prices a basket; the answer names the price for ten minutes.
+/// Prices a basket without coupons; the answer names the price for ten minutes. A basket with coupons is
+/// priced by `POST /v1/coupons/validate`, which knows whose they are.
 #[utoipa::path(
     post, path = "/v1/quotes", tag = "quotes",
     request_body = Basket,
@@ -36,6 +37,14 @@ async fn quote(
     Json { value: basket, .. }: Json<Basket>,
 ) -> Result<impl axum::response::IntoResponse, ApiError> {
     state::check_shape(&basket).map_err(Problem::from)?;
+    if !basket.coupon_ids.is_empty() {
+        let detail = "a basket with coupons is priced by POST /v1/coupons/validate";
+        return Err(Problem::from(PriceError::Invalid(vec![FieldError::at(
+            "/coupon_ids",
+            detail,
+        )]))
+        .into());
+    }
     let items: Vec<_> = basket.lines.iter().map(|line| line.item_id).collect();
     let mut conn = app.db.read().await?;
     let data = load_for_pricing(&mut conn, basket.store_id, &items).await?.ok_or_else(|| {

@@ -2,7 +2,7 @@
 //! basket, so that any replica can check it and reading prices never writes.
 //!
 //! Layout before base64url: expiry (i64, ms, big-endian), total (i64, minor units, big-endian), then the
-//! first 16 bytes of an HMAC-SHA-256 over both and the basket.
+//! first 16 bytes of an HMAC-SHA-256 over both and the basket, its coupons by id: their order means nothing.
 
 use crate::auth::keys::Keys;
 use base64::Engine as _;
@@ -51,7 +51,9 @@ pub fn read(keys: &Keys, basket: &Basket, quote_id: &str) -> Result<Quoted, NotT
 }
 
 fn tag(keys: &Keys, basket: &Basket, quoted: Quoted) -> [u8; TAG_BYTES] {
-    let basket = serde_json::to_vec(basket).expect("a basket always serialises");
+    let mut basket = basket.clone();
+    basket.coupon_ids.sort_unstable();
+    let basket = serde_json::to_vec(&basket).expect("a basket always serialises");
     let message: [&[u8]; 3] =
         [&quoted.expires_at_ms.to_be_bytes(), &quoted.total_minor.to_be_bytes(), &basket];
     *keys.tag(PURPOSE, &message).first_chunk().expect("an HMAC-SHA-256 has 32 bytes")
@@ -60,7 +62,7 @@ fn tag(keys: &Keys, basket: &Basket, quoted: Quoted) -> [u8; TAG_BYTES] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tiffin_api::id::{ItemId, StoreId};
+    use tiffin_api::id::{CouponId, ItemId, StoreId};
     use tiffin_api::quote::{BasketLine, Fulfilment};
 
     #[test]
@@ -71,6 +73,7 @@ mod tests {
             store_id: StoreId::from_raw(1),
             fulfilment: Fulfilment::Pickup,
             lines: vec![line.clone()],
+            coupon_ids: vec![],
         };
         let quoted = Quoted { total_minor: 900, expires_at_ms: 5 };
         let id = mint(&keys, &basket, quoted);
@@ -78,6 +81,11 @@ mod tests {
 
         let more = Basket { lines: vec![line.clone(), line], ..basket.clone() };
         assert_eq!(read(&keys, &more, &id), Err(NotThisBasket));
+        let coupon_ids = |ids: [i64; 2]| ids.map(CouponId::from_raw).to_vec();
+        let with_coupons = Basket { coupon_ids: coupon_ids([3, 4]), ..basket.clone() };
+        assert_eq!(read(&keys, &with_coupons, &id), Err(NotThisBasket));
+        let turned = Basket { coupon_ids: coupon_ids([4, 3]), ..basket.clone() };
+        assert_eq!(read(&keys, &turned, &mint(&keys, &with_coupons, quoted)), Ok(quoted));
         let other_keys = Keys::from_parts([1; 32], [3; 32]);
         assert_eq!(read(&other_keys, &basket, &id), Err(NotThisBasket));
         for garbage in ["", "AAAA", "not base64!", &id[..id.len() - 2]] {

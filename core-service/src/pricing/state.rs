@@ -1,14 +1,18 @@
-//! The price of a basket, as a pure function of the store's definition.
+//! The price of a basket, as a pure function of the store's definition and of the coupons in use.
 //!
-//! Order of the price: base + modifiers → fees → tax. Tax is computed per tax class on the sum of its
-//! lines and then split over them by largest remainder, so lines and totals add up exactly.
+//! Order of the price: base + modifiers → discounts ([`super::discount`]) → fees → tax. The fee is set by the
+//! basket before discounts, so that a coupon never costs a diner the delivery. Tax is computed on what is left
+//! after discounts, per tax class on the sum of its lines, and then split over them by largest remainder, so
+//! lines and totals add up exactly.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+use super::discount::{self, Applied, CouponUse};
+use crate::coupons::refusal::{CouponRefused, Refusal};
 use crate::limits;
 use std::collections::BTreeMap;
 use tiffin_api::catalog::Location;
-use tiffin_api::id::ItemId;
+use tiffin_api::id::{CouponId, ItemId};
 use tiffin_api::import::{ItemRow, StoreRow, Zone};
 use tiffin_api::money::{self, AmountOutOfRange, PPM};
 use tiffin_api::quote::{Basket, BasketLine, Fulfilment, PricedLine, Pricing};
@@ -37,6 +41,9 @@ pub enum PriceError {
     /// No zone of the store reaches the address.
     #[error("no delivery zone of the store reaches this location")]
     OutOfZone,
+    /// A coupon that the basket names does not help it.
+    #[error(transparent)]
+    Coupon(#[from] CouponRefused),
 }
 
 impl From<AmountOutOfRange> for PriceError {
@@ -57,6 +64,7 @@ impl From<PriceError> for Problem {
             }
             PriceError::MinimumNotMet { .. } => Self::new(ErrorCode::MinimumNotMet, detail),
             PriceError::OutOfZone => Self::new(ErrorCode::OutOfZone, detail),
+            PriceError::Coupon(refused) => refused.into(),
         }
     }
 }
@@ -78,6 +86,7 @@ pub fn check_shape(basket: &Basket) -> Result<(), PriceError> {
             errors.push(FieldError::at(format!("/lines/{index}/options"), detail));
         }
     }
+    check_coupon_ids(&basket.coupon_ids, &mut errors);
     if let Fulfilment::Delivery { location } = &basket.fulfilment {
         let on_earth =
             (-90.0..=90.0).contains(&location.lat) && (-180.0..=180.0).contains(&location.lng);
@@ -89,14 +98,100 @@ pub fn check_shape(basket: &Basket) -> Result<(), PriceError> {
     if errors.is_empty() { Ok(()) } else { Err(PriceError::Invalid(errors)) }
 }
 
-/// Prices a basket whose shape has been checked. `items` holds the store's items among its lines.
+fn check_coupon_ids(coupon_ids: &[CouponId], errors: &mut Vec<FieldError>) {
+    if coupon_ids.len() > limits::COUPONS_PER_ORDER {
+        let detail = format!("a basket has at most {} coupons", limits::COUPONS_PER_ORDER);
+        errors.push(FieldError::at("/coupon_ids", detail));
+    }
+    for (index, coupon_id) in coupon_ids.iter().enumerate() {
+        if coupon_ids[..index].contains(coupon_id) {
+            errors.push(FieldError::at(format!("/coupon_ids/{index}"), "stands twice"));
+        }
+    }
+}
+
+/// Prices a basket without coupons whose shape has been checked. `items` holds the store's items among its
+/// lines. A basket that names coupons is refused: nobody pays more than expected because a coupon was
+/// overlooked.
 pub fn price(
     store: &StoreRow,
     items: &BTreeMap<ItemId, ItemRow>,
     basket: &Basket,
 ) -> Result<Pricing, PriceError> {
+    price_with(store, items, basket, &[])
+}
+
+/// Prices a basket with every coupon that it names, or with none of them: the first that does not help is
+/// the refusal. `uses` holds those of its coupons that the diner may use, see
+/// [`crate::coupons::redeem::uses`].
+pub fn price_with(
+    store: &StoreRow,
+    items: &BTreeMap<ItemId, ItemRow>,
+    basket: &Basket,
+    uses: &[CouponUse<'_>],
+) -> Result<Pricing, PriceError> {
+    for &coupon_id in &basket.coupon_ids {
+        if !uses.iter().any(|coupon| coupon.coupon_id == coupon_id) {
+            return Err(CouponRefused { coupon_id, why: Refusal::NotFound }.into());
+        }
+    }
+    let (pricing, refused) = try_on(store, items, basket, uses)?;
+    match refused.into_iter().next() {
+        Some(refused) => Err(refused.into()),
+        None => Ok(pricing),
+    }
+}
+
+/// Prices a basket with those of `uses` that it names and that help it; says why the others do not.
+pub fn try_on(
+    store: &StoreRow,
+    items: &BTreeMap<ItemId, ItemRow>,
+    basket: &Basket,
+    uses: &[CouponUse<'_>],
+) -> Result<(Pricing, Vec<CouponRefused>), PriceError> {
+    let (mut lines, sold) = priced_lines(store, items, basket)?;
+    let subtotal_minor = money::sum(lines.iter().map(|line| line.line_minor))?;
+    let delivery_fee_minor = fees(store, &basket.fulfilment, subtotal_minor)?;
+
+    let named = |coupon: &&CouponUse<'_>| basket.coupon_ids.contains(&coupon.coupon_id);
+    let uses: Vec<CouponUse<'_>> = uses.iter().filter(named).copied().collect();
+    let categories: Vec<&str> = sold.iter().map(|item| item.category.as_str()).collect();
+    let Applied { discounts, delivery_minor: delivery_discount_minor, refused } =
+        discount::apply(&mut lines, &categories, delivery_fee_minor, &uses)?;
+    let discount_minor = money::sum(discounts.iter().map(|discount| discount.amount_minor))?;
+
+    let fee_left_minor = delivery_fee_minor - delivery_discount_minor;
+    let delivery_fee_tax_minor = tax(store, &store.tax.fee_class, fee_left_minor)?;
+    let classes: Vec<&str> = sold.iter().map(|item| item.tax_class.as_str()).collect();
+    add_line_taxes(store, &classes, &mut lines)?;
+    let line_taxes = lines.iter().map(|line| line.tax_minor);
+    let tax_minor = money::sum(line_taxes.chain([delivery_fee_tax_minor]))?;
+    let added_tax_minor = if store.tax.inclusive { 0 } else { tax_minor };
+    let before_minor = money::sum([subtotal_minor, delivery_fee_minor])?;
+    let pricing = Pricing {
+        currency: store.currency,
+        lines,
+        subtotal_minor,
+        delivery_fee_minor,
+        delivery_discount_minor,
+        discounts,
+        discount_minor,
+        delivery_fee_tax_minor,
+        tax_minor,
+        tax_inclusive: store.tax.inclusive,
+        total_minor: money::sum([before_minor, -discount_minor, added_tax_minor])?,
+    };
+    Ok((pricing, refused))
+}
+
+/// The lines before discounts and tax, each with its item.
+fn priced_lines<'a>(
+    store: &StoreRow,
+    items: &'a BTreeMap<ItemId, ItemRow>,
+    basket: &Basket,
+) -> Result<(Vec<PricedLine>, Vec<&'a ItemRow>), PriceError> {
     let mut lines = Vec::with_capacity(basket.lines.len());
-    let mut classes = Vec::with_capacity(basket.lines.len());
+    let mut sold = Vec::with_capacity(basket.lines.len());
     let mut modifier_errors = Vec::new();
     for (index, line) in basket.lines.iter().enumerate() {
         let item = items.get(&line.item_id).ok_or_else(|| {
@@ -106,32 +201,16 @@ pub fn price(
         match options_minor(item, line, index) {
             Ok(options_minor) => {
                 lines.push(priced_line(store, item, line, options_minor)?);
-                classes.push(item.tax_class.as_str());
+                sold.push(item);
             }
             Err(mut errors) => modifier_errors.append(&mut errors),
         }
     }
-    if !modifier_errors.is_empty() {
-        return Err(PriceError::Modifiers(modifier_errors));
+    if modifier_errors.is_empty() {
+        Ok((lines, sold))
+    } else {
+        Err(PriceError::Modifiers(modifier_errors))
     }
-
-    let subtotal_minor = money::sum(lines.iter().map(|line| line.line_minor))?;
-    let delivery_fee_minor = fees(store, &basket.fulfilment, subtotal_minor)?;
-    let delivery_fee_tax_minor = tax(store, &store.tax.fee_class, delivery_fee_minor)?;
-    add_line_taxes(store, &classes, &mut lines)?;
-    let line_taxes = lines.iter().map(|line| line.tax_minor);
-    let tax_minor = money::sum(line_taxes.chain([delivery_fee_tax_minor]))?;
-    let added_tax_minor = if store.tax.inclusive { 0 } else { tax_minor };
-    Ok(Pricing {
-        currency: store.currency,
-        subtotal_minor,
-        delivery_fee_minor,
-        delivery_fee_tax_minor,
-        tax_minor,
-        tax_inclusive: store.tax.inclusive,
-        total_minor: money::sum([subtotal_minor, delivery_fee_minor, added_tax_minor])?,
-        lines,
-    })
 }
 
 fn priced_line(
@@ -149,6 +228,7 @@ fn priced_line(
         base_minor: item.price_minor,
         options_minor,
         line_minor: unit_minor.checked_mul(i64::from(line.quantity)).ok_or(AmountOutOfRange)?,
+        discount_minor: 0,
         tax_minor: 0,
     })
 }
@@ -244,7 +324,8 @@ fn add_line_taxes(
         by_class.entry(class).or_default().push(index);
     }
     for (class, indices) in by_class {
-        let amounts: Vec<i64> = indices.iter().map(|index| lines[*index].line_minor).collect();
+        let left = |index: &usize| lines[*index].line_minor - lines[*index].discount_minor;
+        let amounts: Vec<i64> = indices.iter().map(left).collect();
         let class_tax = tax(store, class, money::sum(amounts.iter().copied())?)?;
         for (index, part) in indices.into_iter().zip(money::allocate(class_tax, &amounts)) {
             lines[index].tax_minor = part;

@@ -1,64 +1,8 @@
 //! The price of baskets: worked examples, refusals, and what must hold of every price.
 
 use super::*;
+use crate::pricing::testing::{basket, delivered, items, line, store};
 use proptest::prelude::*;
-use serde_json::json;
-use tiffin_api::id::StoreId;
-
-fn store(inclusive: bool) -> StoreRow {
-    serde_json::from_value(json!({
-        "ref": "s", "name": {"en": "Store"}, "lang": "en", "currency": "EUR",
-        "time_zone": "Europe/Berlin", "address": "Main Street 1",
-        "location": {"lat": 52.52, "lng": 13.405}, "fulfilment": ["pickup", "delivery"],
-        "minimum_minor": 500, "hours": [],
-        "zones": [
-            {"key": "near", "center": {"lat": 52.52, "lng": 13.405}, "radius_m": 1000, "fee_minor": 199},
-            {"key": "far", "center": {"lat": 52.52, "lng": 13.405}, "radius_m": 5000, "fee_minor": 399,
-             "minimum_minor": 2000},
-        ],
-        "tax": {"inclusive": inclusive, "classes": {"food": 70_000, "drink": 190_000},
-                "fee_class": "drink"},
-    }))
-    .unwrap()
-}
-
-fn items() -> BTreeMap<ItemId, ItemRow> {
-    let item = |class: &str, price: i64, groups: serde_json::Value| -> ItemRow {
-        serde_json::from_value(json!({
-            "store": "s", "ref": "i", "category": "c", "name": {"en": "Item"},
-            "price_minor": price, "tax_class": class, "stock": 10, "modifier_groups": groups,
-        }))
-        .unwrap()
-    };
-    let size = json!([
-        {"key": "size", "name": {"en": "Size"}, "required": true, "min": 1, "max": 1, "options": [
-            {"key": "small", "name": {"en": "Small"}},
-            {"key": "large", "name": {"en": "Large"}, "price_minor": 150}]},
-        {"key": "extras", "name": {"en": "Extras"}, "required": false, "min": 2, "max": 3, "options": [
-            {"key": "egg", "name": {"en": "Egg"}, "price_minor": 50},
-            {"key": "nori", "name": {"en": "Nori"}, "price_minor": 30},
-            {"key": "corn", "name": {"en": "Corn"}, "price_minor": 20}]},
-    ]);
-    BTreeMap::from([
-        (ItemId::from_raw(1), item("food", 1000, size)),
-        (ItemId::from_raw(2), item("drink", 333, json!([]))),
-        (ItemId::from_raw(3), item("food", 777, json!([]))),
-    ])
-}
-
-fn line(item: i64, quantity: u32, options: &[&str]) -> BasketLine {
-    let options = options.iter().map(|key| (*key).to_owned()).collect();
-    BasketLine { item_id: ItemId::from_raw(item), quantity, options }
-}
-
-fn basket(lines: Vec<BasketLine>) -> Basket {
-    Basket { store_id: StoreId::from_raw(1), fulfilment: Fulfilment::Pickup, lines }
-}
-
-fn delivered(lines: Vec<BasketLine>, lat: f64) -> Basket {
-    let fulfilment = Fulfilment::Delivery { location: Location { lat, lng: 13.405 } };
-    Basket { fulfilment, ..basket(lines) }
-}
 
 #[test]
 fn inclusive_prices_contain_their_tax() {

@@ -1,0 +1,16 @@
+//! Coupons: a diner claims one from a template ([`claim`]), an order takes something off its price with it
+//! ([`redeem`]), and its life is a machine ([`state`]).
+//!
+//! Invariants: a coupon is held by one order at most; what it takes off is decided with the order's price
+//! and counted against its template's budget for as long as the order holds it or has used it up; what was
+//! used never comes back. The counters ([`counter`]) say nothing that the coupons do not say, too: an audit
+//! can count them again.
+
+pub mod claim;
+pub mod counter;
+pub mod redeem;
+pub mod refusal;
+pub mod state;
+pub mod terms;
+#[cfg(test)]
+pub mod testing;
