@@ -79,3 +79,22 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_behind_a_tools_name_is_the_tools() {
+        for name in ["sim", "drill", "bench"] {
+            let words = ["cargo xtask", name, "crash", "--seeds", "3", "-h", "--help"];
+            let parsed = Cli::try_parse_from(words).map(|cli| cli.command);
+            let args = match parsed {
+                Ok(Command::Sim(args) | Command::Drill(args) | Command::Bench(args)) => args,
+                Ok(_) => panic!("{name} is another command"),
+                Err(error) => panic!("{error}"),
+            };
+            assert_eq!(args.rest(), &words[2..]);
+        }
+    }
+}

@@ -124,3 +124,47 @@ fn welcome(services: &Services, workspace: &Workspace) -> String {
         server = services.database_url(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A Redis alone, which starts at once.
+    fn redis(folder: &tempfile::TempDir) -> Services {
+        let mut options = Options::own(folder.path(), Durability::Relaxed);
+        options.database_url = Some("mysql://db.example/".to_owned());
+        Services::start(&options).unwrap()
+    }
+
+    #[test]
+    fn a_killed_daemon_is_started_again_but_not_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let services = redis(&folder);
+        let mut caretaker = Caretaker::default();
+        for _ in 0..limits::DAEMON_RESTARTS {
+            services.redis().unwrap().kill().unwrap();
+            caretaker.look_after(&services).unwrap();
+            assert!(services.redis().unwrap().pid().is_some());
+            caretaker.look_after(&services).unwrap();
+        }
+        services.redis().unwrap().kill().unwrap();
+        let error = caretaker.look_after(&services).unwrap_err().to_string();
+        assert!(error.starts_with("Redis ended again; the end of its log:"), "{error}");
+    }
+
+    #[test]
+    fn the_welcome_says_whose_each_server_is_and_how_to_use_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let services = redis(&folder);
+        let workspace = Workspace { root: folder.path().into(), target_dir: folder.path().into() };
+        let pid = services.redis().unwrap().pid().unwrap();
+        let text = welcome(&services, &workspace);
+        assert!(text.contains("MariaDB  mysql://db.example/   named by DATABASE_URL"), "{text}");
+        assert!(text.contains(&format!("/   process {pid}, log redis.log")), "{text}");
+        let serve = format!(
+            "core-service serve --database 'mysql://db.example/tiffin' --redis '{}'",
+            services.redis_url()
+        );
+        assert!(text.contains(&serve), "{text}");
+    }
+}

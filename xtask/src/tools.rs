@@ -19,6 +19,14 @@ pub(crate) struct Args {
     rest: Vec<OsString>,
 }
 
+#[cfg(test)]
+impl Args {
+    /// What is passed on.
+    pub(crate) fn rest(&self) -> &[OsString] {
+        &self.rest
+    }
+}
+
 /// `cargo xtask sim`: unoptimised, because its assertions are what it is for.
 pub(crate) fn sim(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;

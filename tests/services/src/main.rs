@@ -5,11 +5,22 @@
 
 use std::env;
 use std::io;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use tiffin_services::{Durability, Options, Services};
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match hold() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn hold() -> Result<()> {
     let folder = env::args_os().nth(1).context("usage: tiffin-services FOLDER")?;
     let mut options = Options::named("");
     options.folder = folder.into();

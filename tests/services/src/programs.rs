@@ -92,9 +92,8 @@ fn advice(missing: &[&Part]) -> String {
     };
     let packages: Vec<_> = missing.iter().map(|part| part.package).collect();
     format!(
-        "{} needed and not installed: install it (on Debian `{}`), or set {} to servers that run \
-         elsewhere",
-        join(|part| part.name.to_owned(), " and ") + if missing.len() > 1 { " are" } else { " is" },
+        "not installed: {}. Install what is missing (on Debian `{}`), or set {} to what runs elsewhere",
+        join(|part| part.name.to_owned(), " and "),
         debian::install_command(&packages),
         join(|part| format!("{}={}", part.variable, part.url), " and "),
     )
@@ -131,7 +130,7 @@ mod tests {
     fn each_missing_part_is_named_once_with_both_ways_out() {
         let missing = Programs::find(folder_with(&[]).path().as_os_str(), BOTH).unwrap_err();
         let text = advice(&missing);
-        assert!(text.starts_with("MariaDB and Redis are needed and not installed"), "{text}");
+        assert!(text.starts_with("not installed: MariaDB and Redis."), "{text}");
         assert!(text.contains("--no-install-recommends mariadb-server redis-server`"), "{text}");
         assert!(text.contains("DATABASE_URL=mysql://") && text.contains("REDIS_URL=redis://"));
     }
@@ -142,7 +141,10 @@ mod tests {
         let missing = Programs::find(folder.path().as_os_str(), BOTH).unwrap_err();
         assert_eq!(missing, [&MARIADB]);
         let text = advice(&missing);
-        assert!(text.starts_with("MariaDB is needed") && !text.contains("REDIS_URL"), "{text}");
+        assert!(
+            text.starts_with("not installed: MariaDB.") && !text.contains("REDIS_URL"),
+            "{text}"
+        );
     }
 
     #[test]
