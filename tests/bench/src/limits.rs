@@ -1,0 +1,78 @@
+//! Every bound of the benchmark, in one place.
+
+use std::time::Duration;
+
+/// The client counts of a whole run.
+pub const CLIENTS: &[usize] = &[1, 8, 64, 256, 512];
+/// The client counts of a quick run.
+pub const CLIENTS_QUICK: &[usize] = &[1, 64, 256];
+/// The client count at which ratios are formed.
+pub const RATIO_CLIENTS: usize = 256;
+/// The items of the wide catalogue, and the stores that they are spread over.
+pub const WIDE_ITEMS: usize = 1_000;
+/// See [`WIDE_ITEMS`].
+pub const WIDE_STORES: usize = 20;
+/// Units of every item but the one that sells out.
+pub const HUGE_STOCK_UNITS: i64 = 1_000_000_000;
+/// Units of each item that sells out.
+pub const SCARCE_STOCK_UNITS: i64 = 100;
+/// Items that sell out: one for each round.
+pub const SCARCE_ITEMS: usize = 8;
+/// Orders in the small table before the growth scenario's load.
+pub const SMALL_TABLE_ORDERS: u64 = 1_000;
+/// Orders in the large one.
+pub const LARGE_TABLE_ORDERS: u64 = 1_000_000;
+/// Orders that one statement of the filling writes.
+pub const FILL_CHUNK_ORDERS: u64 = 100_000;
+/// The share of the peak throughput at which latency is judged.
+pub const LATENCY_LOAD: f64 = 0.7;
+/// Connections of the open loop: more than are ever busy unless the system falls behind.
+pub const OPEN_CONNECTIONS: usize = 384;
+/// Buyers with a signed token, at first and at most; each request takes the next one.
+pub const BUYERS: usize = 60_000;
+/// See [`BUYERS`]. Beyond it buyers order again.
+pub const BUYERS_MOST: usize = 200_000;
+/// After how long tokens are signed anew; they hold for an hour.
+pub const TOKENS_RENEWED_AFTER: Duration = Duration::from_secs(45 * 60);
+/// How long a quick run may take until its last measurement begins.
+pub const QUICK_BUDGET: Duration = Duration::from_secs(165);
+/// How long one answer may take.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+/// The largest answer that is read, bytes.
+pub const ANSWER_BYTES: usize = 64 * 1024;
+/// Headers of one answer.
+pub const ANSWER_HEADERS: usize = 32;
+/// The wait before a client whose connection failed connects again.
+pub const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+/// The longest latency that is told apart, µs.
+pub const LATENCY_US: u64 = 60_000_000;
+/// How long a program may take to start.
+pub const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a program may take to stop by itself.
+pub const STOP_WITHIN: Duration = Duration::from_secs(15);
+/// How long an asynchronous writer may take to catch up.
+pub const DRAIN_WITHIN: Duration = Duration::from_secs(120);
+/// How often something is looked at that is waited for.
+pub const POLL: Duration = Duration::from_millis(20);
+/// Orders that the asynchronous baseline may owe to the database; at the bound, clients wait.
+pub const OWED_ORDERS: usize = 8_192;
+/// Orders of one transaction of its writers.
+pub const WRITER_BATCH: usize = 512;
+/// Its writers.
+pub const WRITERS: usize = 2;
+/// How long it remembers an Idempotency-Key, ms: as long as the core does.
+pub const REMEMBER_MS: i64 = 48 * 3_600 * 1_000;
+/// How long Redis may take to answer.
+pub const REDIS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a transaction waits for a connection or for its commit.
+pub const ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
+/// How often a transaction that met a deadlock is tried.
+pub const TRIES: u32 = 5;
+/// Pool sizes that a whole run tries for the row-lock baseline.
+pub const POOLS: &[u32] = &[8, 16, 32, 64];
+/// Its pool in a quick run: the best of a whole one on two processors.
+pub const POOL_QUICK: u32 = 32;
+/// How long an order of a baseline may stay unpaid, ms; nothing closes them.
+pub const PAY_WITHIN_MS: i64 = 15 * 60 * 1_000;
+/// How long the core's orders may stay unpaid, s: longer than any run, so that none closes in it.
+pub const CORE_PAY_WITHIN_S: u32 = 86_400;

@@ -1,0 +1,168 @@
+//! What is sent: `POST /v1/orders` of many buyers, each request with its own buyer and Idempotency-Key.
+
+use crate::limits;
+use anyhow::Context as _;
+use core_service::auth::keys::Keys;
+use core_service::clock::{Clock as _, SystemClock};
+use std::cell::{Cell, RefCell};
+use std::io::Write as _;
+use std::time::Instant;
+use tiffin_api::id::{ItemId, StoreId, UserId};
+use tiffin_api::token::{MAX_LIFETIME_S, Principal, Role};
+
+/// Users are spread over this many numbers.
+pub const USER_SPACE: u64 = 1 << 31;
+/// Odd, so that multiplying by it modulo a power of two meets every number once (Knuth's multiplicative
+/// hash): buyers come in no order, as real ones do.
+const USER_STRIDE: u64 = 2_654_435_761;
+
+/// The user of the n-th buyer.
+fn user(n: usize) -> UserId {
+    let spread = (n as u64 + 1).wrapping_mul(USER_STRIDE) % USER_SPACE;
+    UserId::from_raw(i64::try_from(spread).expect("31 bits"))
+}
+
+/// Signed bearer tokens, one for each buyer.
+pub struct Buyers {
+    tokens: RefCell<Vec<String>>,
+    signed_at: Cell<Instant>,
+    cursor: Cell<usize>,
+}
+
+impl Buyers {
+    /// Signs tokens for the first buyers.
+    pub fn sign(keys: &Keys) -> Self {
+        let buyers = Self {
+            tokens: RefCell::default(),
+            signed_at: Cell::new(Instant::now()),
+            cursor: Cell::new(0),
+        };
+        buyers.provide(keys, limits::BUYERS);
+        buyers
+    }
+
+    /// Makes sure that there are `wanted` buyers whose tokens hold for the next measurement, as far as the
+    /// limit allows. To be called outside of measurements: signing takes time.
+    pub fn provide(&self, keys: &Keys, wanted: usize) {
+        let mut tokens = self.tokens.borrow_mut();
+        if self.signed_at.get().elapsed() > limits::TOKENS_RENEWED_AFTER {
+            tokens.clear();
+            self.signed_at.set(Instant::now());
+        }
+        let (from, to) = (tokens.len(), wanted.clamp(limits::BUYERS, limits::BUYERS_MOST));
+        if from >= to {
+            return;
+        }
+        let now_ms = SystemClock.now_ms();
+        let middle = from + (to - from) / 2;
+        let sign =
+            |n| keys.sign_token(&Principal::new(user(n), &[Role::Diner]), now_ms, MAX_LIFETIME_S);
+        let halves = std::thread::scope(|scope| {
+            let second = scope.spawn(move || (middle..to).map(sign).collect::<Vec<_>>());
+            let first: Vec<_> = (from..middle).map(sign).collect();
+            [first, second.join().expect("signing does not panic")]
+        });
+        tokens.extend(halves.into_iter().flatten());
+    }
+
+    fn with_next<R>(&self, f: impl FnOnce(&str) -> R) -> R {
+        let tokens = self.tokens.borrow();
+        let next = self.cursor.get() % tokens.len();
+        self.cursor.set(next + 1);
+        f(&tokens[next])
+    }
+}
+
+/// The body that orders one unit.
+pub fn body(store_id: StoreId, item_id: ItemId) -> Vec<u8> {
+    let body = serde_json::json!({
+        "store_id": store_id, "fulfilment": {"kind": "pickup"},
+        "lines": [{"item_id": item_id, "quantity": 1, "options": []}],
+    });
+    serde_json::to_vec(&body).expect("a JSON value always serialises")
+}
+
+/// Requests without end, each different.
+pub struct Requests<'a> {
+    buyers: &'a Buyers,
+    bodies: Vec<Vec<u8>>,
+    /// Sets the keys of this source apart from those of every other one.
+    prefix: String,
+    sent: Cell<u64>,
+}
+
+impl<'a> Requests<'a> {
+    /// Requests for these bodies, in a scattered order.
+    pub fn new(buyers: &'a Buyers, bodies: Vec<Vec<u8>>, prefix: String) -> anyhow::Result<Self> {
+        bodies.first().context("a source of requests needs a body")?;
+        Ok(Self { buyers, bodies, prefix, sent: Cell::new(0) })
+    }
+
+    /// Writes the next request into `buffer`, over what it held.
+    pub fn write_next(&self, buffer: &mut Vec<u8>) {
+        let n = self.sent.replace(self.sent.get() + 1);
+        let spread = (n.wrapping_mul(USER_STRIDE) >> 7) % self.bodies.len() as u64;
+        let body = &self.bodies[usize::try_from(spread).expect("below a length")];
+        buffer.clear();
+        self.buyers.with_next(|token| {
+            buffer.extend_from_slice(
+                b"POST /v1/orders HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer ",
+            );
+            buffer.extend_from_slice(token.as_bytes());
+        });
+        write!(
+            buffer,
+            "\r\nidempotency-key: {}-{n:x}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            self.prefix,
+            body.len()
+        )
+        .expect("writing to memory does not fail");
+        buffer.extend_from_slice(body);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_request_is_whole_and_has_its_own_buyer_and_key() {
+        let keys = Keys::from_parts([1; 32], [2; 32]);
+        let tokens = (0..3).map(|n| {
+            keys.sign_token(&Principal::new(user(n), &[Role::Diner]), SystemClock.now_ms(), 60)
+        });
+        let buyers = Buyers {
+            tokens: RefCell::new(tokens.collect()),
+            signed_at: Cell::new(Instant::now()),
+            cursor: Cell::new(0),
+        };
+        let bodies = (1..=2).map(|n| body(StoreId::from_raw(1), ItemId::from_raw(n))).collect();
+        let requests = Requests::new(&buyers, bodies, "run".to_owned()).unwrap();
+        let (mut users, mut idempotency_keys, mut buffer) =
+            (BTreeSet::new(), BTreeSet::new(), vec![]);
+        for _ in 0..3 {
+            requests.write_next(&mut buffer);
+            let mut headers = [httparse::EMPTY_HEADER; 8];
+            let mut request = httparse::Request::new(&mut headers);
+            let head = request.parse(&buffer).unwrap().unwrap();
+            let header = |name: &str| {
+                let found = request.headers.iter().find(|header| header.name == name).unwrap();
+                std::str::from_utf8(found.value).unwrap()
+            };
+            assert_eq!(header("content-length").parse(), Ok(buffer.len() - head));
+            serde_json::from_slice::<tiffin_api::order::PlaceOrder>(&buffer[head..]).unwrap();
+            let token = tiffin_api::token::bearer(header("authorization")).unwrap();
+            let principal = keys.verifier().verify(token, SystemClock.now_ms()).unwrap();
+            users.insert(principal.user_id);
+            idempotency_keys.insert(header("idempotency-key").to_owned());
+        }
+        assert_eq!((users.len(), idempotency_keys.len()), (3, 3));
+    }
+
+    #[test]
+    fn buyers_do_not_repeat() {
+        let users: BTreeSet<_> = (0..limits::BUYERS_MOST).map(user).collect();
+        assert_eq!(users.len(), limits::BUYERS_MOST);
+    }
+}

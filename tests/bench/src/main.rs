@@ -1,0 +1,41 @@
+//! The benchmark's program: the command line, and a runtime for what it names.
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tiffin_bench::{baseline, orders};
+
+#[derive(Parser)]
+#[command(name = "tiffin-bench", about = "The core's benchmark", long_about = None)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure how fast orders are taken
+    Orders(orders::OrdersArgs),
+    /// Serve orders as earlier systems do; `orders` starts these itself
+    #[command(subcommand)]
+    Baseline(baseline::Baseline),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        // One thread: the generator shares the machine with what it measures.
+        Command::Orders(args) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(anyhow::Error::from)
+            .and_then(|runtime| runtime.block_on(orders::run(args))),
+        // As the core's own runtime.
+        Command::Baseline(baseline) => tokio::runtime::Runtime::new()
+            .map_err(anyhow::Error::from)
+            .and_then(|runtime| runtime.block_on(baseline::run(baseline)))
+            .map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("tiffin-bench: {error:#}");
+        ExitCode::FAILURE
+    })
+}
