@@ -167,7 +167,8 @@ pub const FAST_TIMEOUT: Duration = Duration::from_millis(50);
 /// How long a connection to Redis may take to come about. No call waits for it longer than
 /// [`FAST_TIMEOUT`].
 pub const FAST_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long sent bytes may stay unacknowledged by Redis's machine before the connection is given up.
+/// How long sent bytes may stay unacknowledged by Redis's machine before the connection is given up
+/// (on Linux; elsewhere the system decides).
 pub const FAST_UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 /// After how much silence a connection to Redis is checked for life, and how often after that.
 pub const FAST_KEEPALIVE: Duration = Duration::from_secs(5);

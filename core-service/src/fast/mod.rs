@@ -11,9 +11,16 @@
 //!
 //! Start with [`FastStore`].
 
+pub mod breaker;
+pub mod cache;
+pub mod guarded;
 pub mod keys;
 pub mod memory;
 pub mod pubsub;
+pub mod redis;
+
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -93,6 +100,9 @@ pub enum Admit {
     Unknown,
 }
 
+/// A token is this many parts, so that n tokens a minute are n parts a millisecond.
+const TOKEN_PARTS: i64 = 60_000;
+
 /// A token bucket's size and speed. Counted in integers, so that every implementation agrees to the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -111,6 +121,16 @@ impl Rate {
     /// `capacity` at once, `tokens` every minute in the long run.
     pub const fn per_minute(capacity: u32, tokens: u32) -> Self {
         Self { capacity, refill_per_min: tokens }
+    }
+
+    /// A full bucket, in parts of a token.
+    fn capacity_parts(self) -> i64 {
+        i64::from(self.capacity) * TOKEN_PARTS
+    }
+
+    /// The refill, in parts of a token; a standstill counts as the slowest refill.
+    fn parts_per_ms(self) -> i64 {
+        i64::from(self.refill_per_min.max(1))
     }
 }
 

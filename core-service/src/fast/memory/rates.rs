@@ -1,11 +1,8 @@
 //! Rate limits in process: the same arithmetic as Redis's scripts.
 
 use super::expiring::Expiring;
-use crate::fast::{Allowance, Rate, Window};
+use crate::fast::{Allowance, Rate, TOKEN_PARTS, Window};
 use crate::limits;
-
-/// A token is this many parts, so that a refill of n tokens a minute is n parts a millisecond.
-pub(crate) const TOKEN_PARTS: i64 = 60_000;
 
 /// Every bucket and window of the process.
 #[derive(Debug)]
@@ -36,8 +33,8 @@ impl Rates {
         now_ms: i64,
         clock_ms: i64,
     ) -> Allowance {
-        let full = i64::from(rate.capacity) * TOKEN_PARTS;
-        let speed = i64::from(rate.refill_per_min);
+        let full = rate.capacity_parts();
+        let speed = rate.parts_per_ms();
         let key = key.to_owned();
         let mut bucket = match self.buckets.get(&key, clock_ms) {
             Some(bucket) => {
@@ -92,9 +89,7 @@ impl Rates {
     }
 }
 
-/// How long `parts` take to come at `speed` parts a millisecond, rounded up; a standstill counts as the
-/// slowest speed.
+/// How long `parts` take to come at `speed` parts a millisecond, rounded up.
 fn wait_ms(parts: i64, speed: i64) -> i64 {
-    let speed = speed.max(1);
     parts / speed + i64::from(parts % speed != 0)
 }
