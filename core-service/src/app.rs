@@ -3,6 +3,7 @@
 use crate::auth::keys::Keys;
 use crate::clock::Clock;
 use crate::db::Db;
+use crate::engine::Engine;
 use crate::idempotency::in_flight::InFlight;
 use crate::ids::IdGenerator;
 use crate::payments::sandbox::Sandbox;
@@ -16,8 +17,10 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// The ledger.
     pub db: Db,
+    /// Every write that touches orders, stock and money goes through it.
+    pub engine: Engine,
     /// New ids.
-    pub ids: IdGenerator,
+    pub ids: Arc<IdGenerator>,
     /// Secrets: they sign tokens, quotes and webhooks.
     pub keys: Arc<Keys>,
     /// Idempotency keys being worked on.
@@ -30,6 +33,8 @@ pub struct App {
     pub tasks: TaskTracker,
     /// How long an order may stay unpaid, ms.
     pub pay_within_ms: i64,
+    /// The most units that a user may hold in unpaid orders.
+    pub held_units_cap: i64,
 }
 
 #[cfg(test)]
@@ -67,15 +72,18 @@ pub mod testing {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Arc::new(ManualClock::at(NOW_MS));
         let db = Db::open(&crate::db::testing::fresh(folder.path())).await.expect("a fresh ledger");
+        let ids = Arc::new(IdGenerator::new(clock.clone(), 1));
         let app = Arc::new(App {
+            engine: Engine::start(db.clone(), clock.clone(), Arc::clone(&ids), || {}),
             clock: clock.clone(),
-            ids: IdGenerator::new(clock.clone(), 1),
+            ids,
             keys: Arc::new(Keys::from_parts([1; 32], [2; 32])),
             in_flight: InFlight::default(),
             sandbox: Sandbox::new(db.clone()),
             metrics: Metrics::default(),
             tasks: TaskTracker::new(),
             pay_within_ms: limits::PAY_WITHIN_MS,
+            held_units_cap: limits::HELD_UNITS,
             db,
         });
         TestApp { app, clock, _folder: folder }

@@ -6,8 +6,8 @@
 
 use crate::app::App;
 use crate::db::{Conn, DbError};
-use crate::orders::settle::{self, MoveError};
-use crate::orders::state::Move;
+use crate::engine::SubmitError;
+use crate::orders::moves::CloseUnpaid;
 use crate::orders::store as orders;
 use crate::payments::store as payments;
 use crate::payments::{reconcile, refund};
@@ -79,7 +79,7 @@ impl Job {
         }
     }
 
-    async fn handle(self, app: &App, id: i64) -> Result<bool, DbError> {
+    async fn handle(self, app: &App, id: i64) -> Result<bool, SubmitError> {
         match self {
             Self::CloseUnpaid => close_unpaid(app, OrderId::from_raw(id)).await,
             Self::AskProvider => reconcile::ask(app, PaymentId::from_raw(id)).await,
@@ -89,18 +89,11 @@ impl Job {
 }
 
 /// Closes an order whose time to pay has passed; its stock is free again.
-async fn close_unpaid(app: &App, id: OrderId) -> Result<bool, DbError> {
-    let mut tx = app.db.write().await?;
-    let order = orders::get(&mut tx, id).await?;
-    match settle::apply(&mut tx, &app.ids, order, Move::Close, app.clock.now_ms()).await {
-        Ok(_) => {
-            tx.commit().await?;
-            Ok(true)
-        }
-        // It was paid between our look and our lock.
-        Err(MoveError::Invalid(_)) => Ok(false),
-        Err(MoveError::Db(error)) => Err(error),
-    }
+async fn close_unpaid(app: &App, id: OrderId) -> Result<bool, SubmitError> {
+    let Some(lane) = orders::store_of(&mut *app.db.read().await?, id).await? else {
+        return Ok(false);
+    };
+    app.engine.submit(lane, CloseUnpaid { id }).await
 }
 
 /// Forgets answers that nobody may retry for any more.

@@ -216,3 +216,24 @@ pub const NEWS_WAITING: usize = 1_024;
 pub const NEWS_CHANNELS: usize = 1_024;
 /// The wait before a lost subscription is tried again.
 pub const NEWS_RECONNECT: Duration = Duration::from_millis(200);
+
+// The commit engine.
+
+/// Lanes that commit in parallel, on MySQL.
+pub const LANES: usize = 4;
+/// The most commands that wait in one lane; a full one refuses.
+pub const LANE_QUEUE: usize = 1_024;
+/// The most commands of one batch.
+pub const BATCH_COMMANDS: usize = 512;
+/// How long a command may wait in its lane before it is begun: no longer than its client waits.
+pub const LANE_WAIT: Duration = Duration::from_secs(5);
+/// For how long a batch is tried again while the database is busy or gone.
+pub const BATCH_PATIENCE: Duration = Duration::from_secs(4);
+/// The wait before a batch is tried again; it doubles with each try.
+pub const BATCH_BACKOFF: Duration = Duration::from_millis(5);
+/// The longest wait before a batch is tried again.
+pub const BATCH_BACKOFF_MOST: Duration = Duration::from_millis(250);
+/// The most stores whose menus are kept parsed.
+pub const CATALOG_STORES: usize = 1_024;
+/// The most units that a user may hold in unpaid orders, unless configured otherwise.
+pub const HELD_UNITS: i64 = 500;

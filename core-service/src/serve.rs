@@ -8,6 +8,7 @@ use crate::auth::keys::Keys;
 use crate::clock::{Clock, SystemClock};
 use crate::db::folder::DataFolder;
 use crate::db::{Db, Location, OpenError};
+use crate::engine::Engine;
 use crate::http::server;
 use crate::idempotency::in_flight::InFlight;
 use crate::ids::{IdGenerator, MAX_NODE};
@@ -42,6 +43,14 @@ pub struct ServeArgs {
     /// This process's number in the ids it mints; no two running cores may share one.
     #[arg(long, env = "TIFFIN_NODE", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=MAX_NODE))]
     node: i64,
+    /// The ledger as a database: mysql://user:password@host:port/name, made if it is missing. Several cores may
+    /// share it, and then share --data for the keys. Without it, the ledger is a file in the data folder.
+    #[arg(long, env = "TIFFIN_DATABASE_URL", hide_env_values = true)]
+    database: Option<String>,
+    /// The most units that a user may hold in unpaid orders.
+    #[arg(long, env = "TIFFIN_HELD_UNITS", default_value_t = limits::HELD_UNITS,
+          value_parser = clap::value_parser!(i64).range(1..))]
+    held_units: i64,
     /// How long an order may stay unpaid, seconds.
     #[arg(long, env = "TIFFIN_PAY_WITHIN_S", default_value_t = limits::PAY_WITHIN_MS / 1_000,
           value_parser = clap::value_parser!(i64).range(1..=86_400))]
@@ -62,8 +71,15 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         "--sandbox lets whoever reaches {} decide payments; listen on a loopback address with it",
         args.listen
     );
-    let folder = DataFolder::take(&args.data)?;
-    let db = match Db::open(&Location::file(&folder.ledger_file())).await {
+    let (folder, location) = match &args.database {
+        Some(url) => (DataFolder::share(&args.data)?, Location::url(url)?),
+        None => {
+            let folder = DataFolder::take(&args.data)?;
+            let location = Location::file(&folder.ledger_file());
+            (folder, location)
+        }
+    };
+    let db = match Db::open(&location).await {
         Ok(db) => db,
         Err(error @ OpenError::OtherVersion { .. }) => {
             // Nobody may be reading stderr; the exit code tells it too.
@@ -155,14 +171,17 @@ async fn build_app(
     let core_url = format!("http://{address}");
     let sender = WebhookSender::new(&core_url, Arc::clone(&keys), Arc::clone(&clock))
         .context("the sandbox cannot send webhooks")?;
+    let ids = Arc::new(IdGenerator::above(Arc::clone(&clock), args.node, db.highest_id().await?));
     Ok(Arc::new(App {
-        ids: IdGenerator::above(Arc::clone(&clock), args.node, db.highest_id().await?),
+        engine: Engine::start(db.clone(), Arc::clone(&clock), Arc::clone(&ids), || {}),
+        ids,
         clock,
         in_flight: InFlight::default(),
         sandbox: Sandbox::with_webhooks(db.clone(), sender),
         metrics: Metrics::default(),
         tasks: TaskTracker::new(),
         pay_within_ms: args.pay_within_s * 1_000,
+        held_units_cap: args.held_units,
         keys,
         db,
     }))

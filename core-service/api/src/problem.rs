@@ -87,6 +87,8 @@ error_codes! {
     ItemUnavailable = "item-unavailable", 409, "The item is not available now";
     /// The state does not allow the move.
     InvalidTransition = "invalid-transition", 409, "The current state does not allow this";
+    /// Too many units in one's unpaid orders.
+    HoldLimitReached = "hold-limit-reached", 409, "You hold too much that is not paid";
     /// The order already has a payment under way or done.
     PaymentInProgress = "payment-in-progress", 409, "The order already has a payment";
     /// Another template has this `ref`.

@@ -119,15 +119,20 @@ fn create_if_missing(file: &Path) -> Result<(), KeyError> {
     create(file).map_err(failed)
 }
 
-/// Writes a new key beside its place and moves it there once it is on disk: a crash leaves a whole key or
-/// none, and a draft that the next try overwrites.
+/// Writes a new key beside its place and links it there once it is on disk: a crash leaves a whole key or
+/// none, and a draft that nobody reads. Of two cores that start together, the first to link has made the key.
 fn create(file: &Path) -> io::Result<()> {
-    let draft = file.with_extension("draft");
+    let draft = file.with_extension(format!("{}.draft", std::process::id()));
     let mut options = fs::OpenOptions::new();
     let mut created = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     created.write_all(URL_SAFE_NO_PAD.encode(*Seed::generate()).as_bytes())?;
     created.sync_all()?;
-    fs::rename(&draft, file)?;
+    let linked = fs::hard_link(&draft, file);
+    fs::remove_file(&draft)?;
+    match linked {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        linked => linked?,
+    }
     match file.parent() {
         Some(folder) => fs::File::open(folder)?.sync_all(),
         None => Ok(()),
@@ -171,7 +176,8 @@ mod tests {
     fn a_start_that_was_cut_short_leaves_no_broken_key() {
         let folder = tempfile::tempdir().unwrap();
         // As far as a crash can get before the key is in its place.
-        fs::write(folder.path().join("token.draft"), "half").unwrap();
+        let draft = format!("token.{}.draft", std::process::id());
+        fs::write(folder.path().join(draft), "half").unwrap();
         Keys::load_or_create(folder.path()).unwrap();
         let mut names: Vec<_> = fs::read_dir(folder.path())
             .unwrap()

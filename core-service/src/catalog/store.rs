@@ -115,6 +115,32 @@ pub async fn load_for_pricing(
     Ok(store.map(|store| PricingData { store, items }))
 }
 
+/// A store's version, the store, and everything that it sells, all as of one commit; `None` if there is no
+/// such store.
+pub async fn load_catalog(
+    conn: &mut Conn,
+    store_id: StoreId,
+) -> Result<Option<(i64, StoreRow, BTreeMap<ItemId, ItemRow>)>, DbError> {
+    let rows = sqlx::query(
+        "SELECT NULL AS item_id, version, definition FROM stores WHERE id = ? \
+         UNION ALL SELECT id, 0, definition FROM items WHERE store_id = ?",
+    )
+    .bind(store_id.raw())
+    .bind(store_id.raw())
+    .fetch_all(conn)
+    .await?;
+    let (mut store, mut items) = (None, BTreeMap::new());
+    for row in rows {
+        let (item_id, definition): (Option<i64>, &str) =
+            (row.try_get("item_id")?, row.try_get("definition")?);
+        match item_id {
+            None => store = Some((row.try_get("version")?, serde_json::from_str(definition)?)),
+            Some(id) => _ = items.insert(ItemId::from_raw(id), serde_json::from_str(definition)?),
+        }
+    }
+    Ok(store.map(|(version, store)| (version, store, items)))
+}
+
 /// Adds `column IN (values)` to a query; there must be a value, and at most
 /// [`crate::limits::STATEMENT_ROWS`] of them.
 pub fn push_in<'t, T>(

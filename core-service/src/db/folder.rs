@@ -1,8 +1,8 @@
-//! The data folder: it holds the ledger and the keys, and belongs to one running core at a time.
+//! The data folder: it holds the keys and, unless the ledger is a database of its own, the ledger.
 //!
-//! Invariants: a folder that we make is readable by its owner only; whoever holds a [`DataFolder`] is the
-//! only core on it, until it is dropped or the process ends, however that happens. `token` and `import`
-//! read beside it and take no lock.
+//! Invariants: a folder that we make is readable by its owner only; whoever has taken a [`DataFolder`] is the
+//! only core on it, until it is dropped or the process ends, however that happens. Cores that share a database
+//! share the folder too. `token` and `import` read beside it and take no lock.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -28,7 +28,7 @@ pub enum FolderError {
     },
 }
 
-/// A data folder, held exclusively.
+/// A data folder, held by us alone or together with cores on the same database.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
@@ -39,6 +39,18 @@ pub struct DataFolder {
 impl DataFolder {
     /// Makes the folder if it is missing, and takes it unless another core has it.
     pub fn take(path: &Path) -> Result<Self, FolderError> {
+        Self::lock(path, File::try_lock)
+    }
+
+    /// Makes the folder if it is missing, and shares it, unless another core has it for itself.
+    pub fn share(path: &Path) -> Result<Self, FolderError> {
+        Self::lock(path, File::try_lock_shared)
+    }
+
+    fn lock(
+        path: &Path,
+        try_lock: fn(&File) -> Result<(), TryLockError>,
+    ) -> Result<Self, FolderError> {
         let unusable = |source| FolderError::Unusable { folder: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
         let mut options = OpenOptions::new();
@@ -49,7 +61,7 @@ impl DataFolder {
             .mode(0o600)
             .open(path.join(LOCK_FILE))
             .map_err(unusable)?;
-        match lock.try_lock() {
+        match try_lock(&lock) {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => Err(unusable(source)),
@@ -80,6 +92,10 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(matches!(DataFolder::take(&path), Err(FolderError::InUse(_))));
         drop(held);
+        let shared = DataFolder::share(&path).unwrap();
+        DataFolder::share(&path).unwrap();
+        assert!(matches!(DataFolder::take(&path), Err(FolderError::InUse(_))));
+        drop(shared);
         DataFolder::take(&path).unwrap();
     }
 }

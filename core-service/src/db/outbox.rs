@@ -1,6 +1,6 @@
 //! The outbox: what happened, written in the transaction that made it happen.
 
-use super::{Conn, DbError};
+use super::{Conn, DbError, bulk};
 use crate::ids::IdGenerator;
 use serde::Serialize;
 
@@ -26,6 +26,36 @@ impl Topic {
             Self::PaymentChanged => "payment.changed",
         }
     }
+}
+
+/// A row of news that a batch leaves.
+#[derive(Debug, Clone)]
+pub struct News {
+    /// Its id: unique, in no order that matters.
+    pub id: i64,
+    /// What kind.
+    pub topic: Topic,
+    /// Of which entity.
+    pub subject_id: i64,
+    /// What, as JSON.
+    pub payload: String,
+    /// When.
+    pub created_at_ms: i64,
+}
+
+/// Leaves rows for the relay.
+pub async fn publish_all(conn: &mut Conn, news: Vec<News>) -> Result<(), DbError> {
+    let row = |news: News| {
+        [
+            news.id.into(),
+            news.topic.as_str().into(),
+            news.subject_id.into(),
+            news.payload.into(),
+            news.created_at_ms.into(),
+        ]
+    };
+    let into = "outbox (id, topic, subject_id, payload, created_at_ms)";
+    bulk::insert(conn, into, news.into_iter().map(row).collect()).await
 }
 
 /// Leaves a row for the relay.

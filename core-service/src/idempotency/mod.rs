@@ -4,13 +4,13 @@
 //! without its effect, cannot survive a crash. A key belongs to one principal, method and route; the same
 //! key with another body is refused. Refusals before execution (validation, overload) leave no record.
 //!
-//! A handler reads: [`Once::begin`] → decide and save on `once.tx` → [`Once::finish`].
+//! A handler calls [`execute`], or [`claim`] and the engine itself if it has to ask somebody in between.
 
 pub mod in_flight;
 pub mod store;
 
 use crate::app::App;
-use crate::db::Tx;
+use crate::engine::{Done, Operation};
 use crate::hex;
 use crate::http::error::ApiError;
 use axum::response::{IntoResponse, Response};
@@ -19,8 +19,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use in_flight::Claim;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use store::Recorded;
-use tiffin_api::id::UserId;
+use tiffin_api::id::{StoreId, UserId};
 use tiffin_api::{ErrorCode, Problem};
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -50,12 +49,12 @@ impl Keyed {
     }
 
     /// Refuses a key that stood for another body before.
-    pub fn require_same_body(&self, body_hash: &str) -> Result<(), ApiError> {
+    pub fn require_same_body(&self, body_hash: &str) -> Result<(), Problem> {
         if self.body_hash == body_hash {
             return Ok(());
         }
         let detail = "use a fresh key for a different request";
-        Err(Problem::new(ErrorCode::IdempotencyKeyReused, detail).into())
+        Err(Problem::new(ErrorCode::IdempotencyKeyReused, detail))
     }
 }
 
@@ -75,7 +74,8 @@ impl Answer {
         Self { status: status.as_u16(), body }
     }
 
-    fn into_response(self, replayed: bool) -> Response {
+    /// The answer over HTTP; `replayed` says that it was given before.
+    pub fn into_response(self, replayed: bool) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let kind = if status.is_success() {
             "application/json"
@@ -91,83 +91,37 @@ impl Answer {
     }
 }
 
-/// What [`Once::begin`] found.
-pub enum Begun {
-    /// The request was answered before; this is its answer.
-    Replay(Response),
-    /// Nobody has answered it yet.
-    Fresh(Once),
-}
-
-/// A request that is being executed for the first time. Dropped, it leaves nothing behind.
-pub struct Once {
-    /// The business transaction; the record joins it.
-    pub tx: Tx,
+/// Has an operation done once for its key, and answers.
+pub async fn execute<O: Operation<Output = Answer>>(
+    app: &App,
+    lane: StoreId,
     keyed: Keyed,
-    _claim: Claim,
+    operation: O,
+) -> Result<Executed, ApiError> {
+    let claim = claim(app, &keyed)?;
+    Ok(match app.engine.submit_keyed(lane, keyed, Some(claim), operation).await? {
+        Done::Fresh(answer) => Executed { answer, replayed: false },
+        Done::Replayed(answer) => Executed { answer, replayed: true },
+    })
 }
 
-impl Once {
-    /// Begins the business transaction, unless the key was answered before (replay), is being worked on
-    /// (409), or was used with another body (422).
-    pub async fn begin(app: &App, keyed: Keyed) -> Result<Begun, ApiError> {
-        let claim = claim(app, &keyed)?;
-        let mut tx = app.db.write().await?;
-        match store::find(&mut tx, &keyed.scope).await? {
-            Some(recorded) => Ok(Begun::Replay(replay(recorded, &keyed)?)),
-            None => Ok(Begun::Fresh(Self { tx, keyed, _claim: claim })),
-        }
-    }
+/// What [`execute`] did.
+#[derive(Debug)]
+pub struct Executed {
+    /// The answer to the key.
+    pub answer: Answer,
+    /// Whether it was given before.
+    pub replayed: bool,
+}
 
-    /// The request.
-    pub fn keyed(&self) -> &Keyed {
-        &self.keyed
-    }
-
-    /// Records the answer, commits, and only then lets the answer out.
-    pub async fn finish(mut self, answer: Answer, now_ms: i64) -> Result<Response, ApiError> {
-        store::save(&mut self.tx, &self.keyed, &answer, now_ms).await?;
-        self.tx.commit().await?;
-        Ok(answer.into_response(false))
-    }
-
-    /// Ends with a refusal; nothing may have been saved but what stays true without the effect. A conflict
-    /// was decided on the state of the tables and is recorded like any answer. Anything else was not
-    /// executed: it leaves no record, so a corrected request may use the same key.
-    pub async fn refuse(self, problem: Problem, now_ms: i64) -> Result<Response, ApiError> {
-        match StatusCode::from_u16(problem.status) {
-            Ok(status @ StatusCode::CONFLICT) => {
-                self.finish(Answer::json(status, &problem), now_ms).await
-            }
-            _ => {
-                self.tx.rollback().await?;
-                Err(problem.into())
-            }
-        }
-    }
-
-    /// Commits what has been saved so far and keeps the claim, for a request that must ask somebody else
-    /// before it can answer. [`Resumable::resume`] begins the second transaction.
-    pub async fn commit_and_hold(self) -> Result<Resumable, ApiError> {
-        self.tx.commit().await?;
-        Ok(Resumable { keyed: self.keyed, claim: self._claim })
+impl IntoResponse for Executed {
+    fn into_response(self) -> Response {
+        self.answer.into_response(self.replayed)
     }
 }
 
-/// A request between its two transactions.
-pub struct Resumable {
-    keyed: Keyed,
-    claim: Claim,
-}
-
-impl Resumable {
-    /// Begins the transaction that will record the answer.
-    pub async fn resume(self, app: &App) -> Result<Once, ApiError> {
-        Ok(Once { tx: app.db.write().await?, keyed: self.keyed, _claim: self.claim })
-    }
-}
-
-fn claim(app: &App, keyed: &Keyed) -> Result<Claim, ApiError> {
+/// Keeps twins away while a key is worked on: 409 if somebody works on it already.
+pub fn claim(app: &App, keyed: &Keyed) -> Result<Claim, ApiError> {
     app.in_flight.claim(&keyed.scope).map_err(|refusal| {
         let (code, detail) = match refusal {
             in_flight::Refusal::InFlight => {
@@ -179,9 +133,4 @@ fn claim(app: &App, keyed: &Keyed) -> Result<Claim, ApiError> {
         };
         Problem::new(code, detail).into()
     })
-}
-
-fn replay(recorded: Recorded, keyed: &Keyed) -> Result<Response, ApiError> {
-    keyed.require_same_body(&recorded.body_hash)?;
-    Ok(recorded.answer.into_response(true))
 }

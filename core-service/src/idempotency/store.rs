@@ -1,11 +1,14 @@
 //! Records of answers.
 
-use super::{Answer, Keyed};
+use super::Answer;
+use crate::db::bulk::{self, Value};
 use crate::db::{Conn, DbError};
+use crate::engine::table::Table;
 use sqlx::Row as _;
+use std::collections::BTreeSet;
 
 /// An answer that was given before.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Recorded {
     /// The body it answered.
     pub body_hash: String,
@@ -13,38 +16,44 @@ pub struct Recorded {
     pub answer: Answer,
 }
 
-/// The record of a scope.
-pub async fn find(conn: &mut Conn, scope: &str) -> Result<Option<Recorded>, DbError> {
-    let row = sqlx::query("SELECT body_hash, status, body FROM idempotency WHERE scope = ?")
-        .bind(scope)
-        .fetch_optional(conn)
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    let status = u16::try_from(row.try_get::<i64, _>("status")?)
-        .map_err(|_| DbError::inconsistent(format!("idempotency record {scope} has no status")))?;
-    let answer = Answer { status, body: row.try_get("body")? };
-    Ok(Some(Recorded { body_hash: row.try_get("body_hash")?, answer }))
+/// Loads the records of scopes. They need no lock: a record is written once, and two that are written at
+/// the same moment meet at the primary key.
+pub async fn load(
+    conn: &mut Conn,
+    scopes: &BTreeSet<String>,
+    answers: &mut Table<String, Recorded>,
+) -> Result<(), DbError> {
+    let select = "SELECT scope, body_hash, status, body FROM idempotency";
+    let scopes = scopes.iter().map(String::as_str);
+    for row in bulk::select_in(conn, select, "scope", scopes, "").await? {
+        let scope: String = row.try_get("scope")?;
+        let status = u16::try_from(row.try_get::<i64, _>("status")?);
+        let no_status =
+            |_| DbError::inconsistent(format!("idempotency record {scope} has no status"));
+        let answer = Answer { status: status.map_err(no_status)?, body: row.try_get("body")? };
+        let recorded = Recorded { body_hash: row.try_get("body_hash")?, answer };
+        answers.load(scope, recorded);
+    }
+    Ok(())
 }
 
-/// Writes the record; a scope can be recorded once.
+/// Writes new records.
 pub async fn save(
     conn: &mut Conn,
-    keyed: &Keyed,
-    answer: &Answer,
+    answers: &Table<String, Recorded>,
     now_ms: i64,
 ) -> Result<(), DbError> {
-    sqlx::query(
-        "INSERT INTO idempotency (scope, body_hash, status, body, created_at_ms) \
-         VALUES (?, ?, ?, ?, ?)",
-    )
-    .bind(&keyed.scope)
-    .bind(&keyed.body_hash)
-    .bind(i64::from(answer.status))
-    .bind(&answer.body)
-    .bind(now_ms)
-    .execute(conn)
-    .await?;
-    Ok(())
+    let row = |(scope, recorded): (&String, &Recorded)| {
+        [
+            Value::from(scope.as_str()),
+            recorded.body_hash.as_str().into(),
+            i64::from(recorded.answer.status).into(),
+            recorded.answer.body.clone().into(),
+            now_ms.into(),
+        ]
+    };
+    let into = "idempotency (scope, body_hash, status, body, created_at_ms)";
+    bulk::insert(conn, into, answers.inserted().map(row).collect()).await
 }
 
 /// Scopes of records written before `before_ms`.

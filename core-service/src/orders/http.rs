@@ -3,6 +3,7 @@
 mod create;
 mod moves;
 
+use super::moves::not_found;
 use super::store;
 use crate::app::App;
 use crate::auth::Caller;
@@ -15,10 +16,10 @@ use axum::response::IntoResponse;
 use http::header::CACHE_CONTROL;
 use sqlx::Connection as _;
 use std::sync::Arc;
-use tiffin_api::id::OrderId;
+use tiffin_api::Problem;
+use tiffin_api::id::{OrderId, StoreId};
 use tiffin_api::order::{Order, OrderList};
 use tiffin_api::token::Principal;
-use tiffin_api::{ErrorCode, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -71,24 +72,17 @@ async fn read(
     Ok(([(CACHE_CONTROL, "private, no-store")], axum::Json(order)))
 }
 
-fn not_found() -> Problem {
-    Problem::new(ErrorCode::OrderNotFound, "your orders are listed at /v1/orders")
-}
-
-async fn find(conn: &mut Conn, id: &str) -> Result<Order, ApiError> {
+/// The lane of an order: its store. Who may see the order is decided in the lane, over its locked row.
+pub async fn lane_of(app: &App, id: &str) -> Result<(OrderId, StoreId), ApiError> {
     let id: OrderId = id.parse().map_err(|_| not_found())?;
-    Ok(store::find(conn, id).await?.ok_or_else(not_found)?)
-}
-
-/// One's own order. Somebody else's is not found, so that ids tell nothing.
-pub async fn find_own(conn: &mut Conn, principal: &Principal, id: &str) -> Result<Order, ApiError> {
-    let order = find(conn, id).await?;
-    if order.user_id == principal.user_id { Ok(order) } else { Err(not_found().into()) }
+    let store = store::store_of(&mut *app.db.read().await?, id).await?;
+    Ok((id, store.ok_or_else(not_found)?))
 }
 
 /// An order that the principal may see: one's own, or one of a store that one keeps.
 async fn find_visible(conn: &mut Conn, principal: &Principal, id: &str) -> Result<Order, ApiError> {
-    let order = find(conn, id).await?;
+    let id: OrderId = id.parse().map_err(|_| not_found())?;
+    let order = store::find(conn, id).await?.ok_or_else(not_found)?;
     let visible = order.user_id == principal.user_id || principal.keeps(order.store_id);
     if visible { Ok(order) } else { Err(not_found().into()) }
 }

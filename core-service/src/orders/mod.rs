@@ -1,10 +1,11 @@
 //! Orders: from a basket to a dish handed over, or to an end without one.
 //!
-//! [`state`] is the machine of an order and [`place`] the decision to take one, both pure. [`store`] keeps
-//! orders and the stock they hold. [`settle`] is what a payment or the timer does to an order, and
-//! [`http`] is the API.
+//! [`state`] is the machine of an order and [`place`] the decision to take one, both pure. [`settle`] is what
+//! follows from a move. [`create`] and [`moves`] are the commands, [`store`] the SQL, [`http`] the API.
 
+pub mod create;
 pub mod http;
+pub mod moves;
 pub mod place;
 pub mod settle;
 pub mod state;

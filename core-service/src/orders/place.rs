@@ -22,6 +22,10 @@ pub struct Facts<'a> {
     pub open: bool,
     /// The items among them that are not served at this time of day.
     pub not_served: &'a [ItemId],
+    /// Units in the diner's unpaid orders.
+    pub held_units: i64,
+    /// The most that they may be.
+    pub held_units_cap: i64,
     /// The time of the decision.
     pub now_ms: i64,
 }
@@ -63,6 +67,16 @@ pub enum PlaceError {
         /// How many were wanted.
         wanted: i64,
     },
+    /// The diner holds too much that is not paid.
+    #[error(
+        "you may hold {cap} units in unpaid orders, and hold {held}: pay or cancel an order first"
+    )]
+    HoldsTooMuch {
+        /// Units in the diner's unpaid orders.
+        held: i64,
+        /// The most that they may be.
+        cap: i64,
+    },
 }
 
 /// Takes the order or says why not. `quoted` is what the diner's quote said, if one was named. Nothing the
@@ -91,6 +105,10 @@ pub fn decide(
             return Err(PlaceError::OutOfStock { item_id, available, wanted });
         }
     }
+    let (held, cap) = (facts.held_units, facts.held_units_cap);
+    if held + holds.values().sum::<i64>() > cap {
+        return Err(PlaceError::HoldsTooMuch { held, cap });
+    }
     if let Some(quoted) = quoted {
         let stale = facts.now_ms >= quoted.expires_at_ms;
         if stale || quoted.total_minor != pricing.total_minor {
@@ -116,6 +134,7 @@ mod tests {
         available: BTreeMap<ItemId, i64>,
         open: bool,
         not_served: Vec<ItemId>,
+        held_units: i64,
     }
 
     impl World {
@@ -136,6 +155,7 @@ mod tests {
                 available: BTreeMap::from([(ITEM, 5)]),
                 open: true,
                 not_served: vec![],
+                held_units: 0,
             }
         }
 
@@ -154,6 +174,8 @@ mod tests {
                 available: &self.available,
                 open: self.open,
                 not_served: &self.not_served,
+                held_units: self.held_units,
+                held_units_cap: 6,
                 now_ms: NOW_MS,
             };
             decide(&facts, &basket, quoted.map(Ok))
@@ -168,6 +190,13 @@ mod tests {
             world.decide(&[3, 3], None),
             Err(PlaceError::OutOfStock { item_id: ITEM, available: 5, wanted: 6 })
         );
+    }
+
+    #[test]
+    fn unpaid_units_have_a_cap() {
+        let world = World { held_units: 4, ..World::new() };
+        assert!(world.decide(&[2], None).is_ok());
+        assert_eq!(world.decide(&[1, 2], None), Err(PlaceError::HoldsTooMuch { held: 4, cap: 6 }));
     }
 
     #[test]

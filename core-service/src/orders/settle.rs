@@ -1,16 +1,17 @@
-//! Moving an order, with everything that follows from the move in the same transaction: its stock, the
-//! refund of its money, the news for the outbox.
+//! Moving an order, with everything that follows from the move: its stock, the units its user holds, the
+//! refund of its money, the news for the outbox. Pure.
 //!
 //! Invariant: stock is reserved while an order awaits its payment, and only then; the move that ends the
 //! waiting commits or releases it, once.
 
 use super::state::{self, InvalidMove, Move, Step};
-use super::store::{self, StockMove};
-use crate::db::outbox::{self, Topic};
-use crate::db::{Conn, DbError};
-use crate::ids::IdGenerator;
-use crate::payments;
+use crate::db::DbError;
+use crate::db::outbox::Topic;
+use crate::engine::WorkingSet;
+use crate::inventory::StockMove;
+use crate::payments::{reconcile, refund};
 use serde_json::json;
+use tiffin_api::id::{OrderId, UserId};
 use tiffin_api::order::{Order, OrderState};
 
 /// Why an order was not moved.
@@ -19,51 +20,71 @@ pub enum MoveError {
     /// Its state does not allow it.
     #[error(transparent)]
     Invalid(#[from] InvalidMove),
-    /// The database failed.
+    /// The tables contradict each other.
     #[error(transparent)]
     Db(#[from] DbError),
 }
 
-/// Moves an order read in this transaction; returns it as it stands afterwards.
-pub async fn apply(
-    conn: &mut Conn,
-    ids: &IdGenerator,
-    mut order: Order,
-    wanted: Move,
-    now_ms: i64,
-) -> Result<Order, MoveError> {
-    let target = match state::step(order.state, order.fulfilment.kind(), wanted)? {
-        Step::Already => return Ok(order),
-        Step::To(target) => target,
-    };
-    if state::holds_stock(order.state) {
-        let holds = store::holds(conn, order.id).await?;
+/// Moves an order.
+pub fn apply(ledger: &mut WorkingSet, id: OrderId, wanted: Move) -> Result<Step, MoveError> {
+    let order = ledger.order(id)?;
+    let (from, user) = (order.state, order.user_id);
+    let step = state::step(from, order.fulfilment.kind(), wanted)?;
+    let Step::To(target) = step else { return Ok(step) };
+    if state::holds_stock(from) {
         let stock_move =
             if target == OrderState::Closed { StockMove::Release } else { StockMove::Commit };
-        store::move_stock(conn, &holds, stock_move).await?;
+        move_stock(ledger, id, stock_move)?;
+        hold_fewer(ledger, id, user)?;
     }
+    let now_ms = ledger.now_ms;
+    let order = ledger.orders.get_mut(&id).expect("it was found above");
     order.state = target;
     order.version += 1;
     order.updated_at_ms = now_ms;
-    store::save_move(conn, &order).await?;
+    let moved = order.clone();
     if target == OrderState::Closed {
-        payments::reconcile::order_closed(conn, order.id, now_ms).await?;
+        reconcile::order_closed(ledger, id);
     }
     if state::refunds(target) {
-        payments::refund::queue_for_order(conn, ids, order.id, now_ms).await?;
+        refund::queue_for_order(ledger, id)?;
     }
-    publish(conn, ids, &order, now_ms).await?;
-    Ok(order)
+    publish(ledger, &moved)?;
+    Ok(step)
+}
+
+/// Moves the stock that an order holds.
+pub(super) fn move_stock(
+    ledger: &mut WorkingSet,
+    id: OrderId,
+    stock_move: StockMove,
+) -> Result<(), DbError> {
+    let held = ledger.holds.get(&id);
+    let held = held.ok_or_else(|| DbError::inconsistent(format!("order {id} has no lines")))?;
+    for (item, units) in held {
+        let stock = ledger.stock.get_mut(item);
+        let missing = || DbError::inconsistent(format!("item {item} has no stock"));
+        stock.ok_or_else(missing)?.apply(*item, stock_move, *units)?;
+    }
+    Ok(())
+}
+
+/// The units of an order that no longer awaits its payment.
+fn hold_fewer(ledger: &mut WorkingSet, id: OrderId, user: UserId) -> Result<(), DbError> {
+    let units: i64 = ledger.holds.get(&id).map_or(0, |holds| holds.values().sum());
+    match ledger.held_units.get_mut(&user) {
+        Some(held) if *held >= units => *held -= units,
+        _ => {
+            let what = format!("user {user} holds less than the {units} units of order {id}");
+            return Err(DbError::inconsistent(what));
+        }
+    }
+    Ok(())
 }
 
 /// Tells the outbox about an order's new state.
-pub async fn publish(
-    conn: &mut Conn,
-    ids: &IdGenerator,
-    order: &Order,
-    now_ms: i64,
-) -> Result<(), DbError> {
+pub(super) fn publish(ledger: &mut WorkingSet, order: &Order) -> Result<(), DbError> {
     let news =
         json!({ "state": order.state, "version": order.version, "store_id": order.store_id });
-    outbox::publish(conn, ids, Topic::OrderChanged, order.id.raw(), &news, now_ms).await
+    ledger.publish(Topic::OrderChanged, order.id.raw(), &news)
 }

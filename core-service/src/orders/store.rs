@@ -1,18 +1,27 @@
-//! Orders and the stock they hold.
+//! Orders and what they hold.
 //!
-//! Every function runs on the caller's transaction. Guarded writes check the rows they touched: a guard
-//! that fails here means that the tables contradict what was read a moment ago in the same transaction.
+//! Reads run on any connection. [`lock`] and [`save`] are the commit engine's: what is saved was locked in the
+//! same transaction, so a row that is not there any more means that the tables contradict each other.
 
+use crate::db::bulk::{self, Value};
 use crate::db::code::{from_text, to_text};
-use crate::db::{Conn, DbError, Row, expect_one};
+use crate::db::{Conn, DbError, Dialect, Row};
+use crate::engine::table::Table;
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::id::{ItemId, OrderId, StoreId, UserId};
 use tiffin_api::order::{Order, OrderState};
 use tiffin_api::quote::{Fulfilment, Pricing};
 
-/// A query for whole orders: the columns that [`read_order`] reads, then the given condition.
+/// What an order holds of the stock: units by item.
+pub type Holds = BTreeMap<ItemId, i64>;
+
+/// The columns that [`read_order`] reads.
+const SELECT_ORDERS: &str = "SELECT id, store_id, user_id, state, version, snapshot, created_at_ms, \
+     updated_at_ms, pay_by_ms FROM orders";
+
+/// A query for whole orders: [`SELECT_ORDERS`], then the given condition.
 macro_rules! select_orders {
     ($condition:literal) => {
         sqlx::query(concat!(
@@ -97,132 +106,103 @@ pub async fn overdue(
     Ok(ids)
 }
 
-/// Writes a new order and what it holds.
-pub async fn insert(
+/// The store of an order: it names the lane.
+pub async fn store_of(conn: &mut Conn, id: OrderId) -> Result<Option<StoreId>, DbError> {
+    let store: Option<i64> = sqlx::query_scalar("SELECT store_id FROM orders WHERE id = ?")
+        .bind(id.raw())
+        .fetch_optional(conn)
+        .await?;
+    Ok(store.map(StoreId::from_raw))
+}
+
+/// Those of some users who have placed an order that did not end unpaid.
+pub async fn ordered_before(
     conn: &mut Conn,
-    order: &Order,
-    holds: &BTreeMap<ItemId, i64>,
+    users: BTreeSet<UserId>,
+) -> Result<BTreeSet<UserId>, DbError> {
+    let ids = users.into_iter().map(UserId::raw);
+    let ending = " AND state <> 'CLOSED' GROUP BY user_id";
+    let rows = bulk::select_in(conn, "SELECT user_id FROM orders", "user_id", ids, ending).await?;
+    rows.iter().map(|row| Ok(UserId::from_raw(row.try_get("user_id")?))).collect()
+}
+
+/// Loads and locks orders, by id.
+pub async fn lock(
+    conn: &mut Conn,
+    dialect: Dialect,
+    ids: &BTreeSet<OrderId>,
+    orders: &mut Table<OrderId, Order>,
 ) -> Result<(), DbError> {
+    let ids = ids.iter().map(|id| id.raw());
+    let ending = format!(" ORDER BY id{}", dialect.for_update());
+    for row in bulk::select_in(conn, SELECT_ORDERS, "id", ids, &ending).await? {
+        let order = read_order(&row)?;
+        orders.load(order.id, order);
+    }
+    Ok(())
+}
+
+/// Loads what orders hold.
+pub async fn load_holds(
+    conn: &mut Conn,
+    orders: impl Iterator<Item = &OrderId>,
+    holds: &mut Table<OrderId, Holds>,
+) -> Result<(), DbError> {
+    let select = "SELECT order_id, item_id, quantity FROM order_lines";
+    let ids = orders.map(|id| id.raw());
+    let mut found: BTreeMap<OrderId, Holds> = BTreeMap::new();
+    for row in bulk::select_in(conn, select, "order_id", ids, "").await? {
+        let order = found.entry(OrderId::from_raw(row.try_get("order_id")?)).or_default();
+        order.insert(ItemId::from_raw(row.try_get("item_id")?), row.try_get("quantity")?);
+    }
+    found.into_iter().for_each(|(id, held)| holds.load(id, held));
+    Ok(())
+}
+
+/// Writes new orders with what they hold, and the moves of others.
+pub async fn save(
+    conn: &mut Conn,
+    orders: &Table<OrderId, Order>,
+    holds: &Table<OrderId, Holds>,
+) -> Result<(), DbError> {
+    let into = "orders (id, store_id, user_id, state, version, currency, total_minor, snapshot, \
+                created_at_ms, updated_at_ms, pay_by_ms)";
+    let rows: Vec<_> =
+        orders.inserted().map(|(_, order)| columns(order)).collect::<Result<_, _>>()?;
+    bulk::insert(conn, into, rows).await?;
+    let lines = holds.inserted().flat_map(|(order, holds)| {
+        (1_i64..).zip(holds).map(|(line_no, (item, quantity))| {
+            [order.raw(), line_no, item.raw(), *quantity].map(Value::Int)
+        })
+    });
+    let into = "order_lines (order_id, line_no, item_id, quantity)";
+    bulk::insert(conn, into, lines.collect()).await?;
+
+    let moved = orders.updated().map(|(id, order)| {
+        let state = to_text(order.state).into();
+        (id.raw(), [state, order.version.into(), order.updated_at_ms.into()])
+    });
+    let columns = ["state", "version", "updated_at_ms"];
+    bulk::update(conn, "orders", "id", columns, moved.collect()).await
+}
+
+fn columns(order: &Order) -> Result<[Value; 11], DbError> {
     let snapshot = Snapshot {
         fulfilment: order.fulfilment,
         pricing: order.pricing.clone(),
         note: order.note.clone(),
     };
-    sqlx::query(
-        "INSERT INTO orders (id, store_id, user_id, state, version, currency, total_minor, snapshot, \
-         created_at_ms, updated_at_ms, pay_by_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(order.id.raw())
-    .bind(order.store_id.raw())
-    .bind(order.user_id.raw())
-    .bind(to_text(order.state))
-    .bind(order.version)
-    .bind(order.pricing.currency.to_string())
-    .bind(order.pricing.total_minor)
-    .bind(serde_json::to_string(&snapshot)?)
-    .bind(order.created_at_ms)
-    .bind(order.updated_at_ms)
-    .bind(order.pay_by_ms)
-    .execute(&mut *conn)
-    .await?;
-    for (line_no, (item_id, quantity)) in (1_i64..).zip(holds) {
-        sqlx::query(
-            "INSERT INTO order_lines (order_id, line_no, item_id, quantity) VALUES (?, ?, ?, ?)",
-        )
-        .bind(order.id.raw())
-        .bind(line_no)
-        .bind(item_id.raw())
-        .bind(quantity)
-        .execute(&mut *conn)
-        .await?;
-    }
-    Ok(())
-}
-
-/// Writes an order's new state; `order` carries the version it was read with plus one.
-pub async fn save_move(conn: &mut Conn, order: &Order) -> Result<(), DbError> {
-    let done = sqlx::query(
-        "UPDATE orders SET state = ?, version = ?, updated_at_ms = ? WHERE id = ? AND version = ?",
-    )
-    .bind(to_text(order.state))
-    .bind(order.version)
-    .bind(order.updated_at_ms)
-    .bind(order.id.raw())
-    .bind(order.version - 1)
-    .execute(conn)
-    .await?;
-    expect_one(&done, || format!("order {} moved under our lock", order.id))
-}
-
-/// What an order holds or held, each item once.
-pub async fn holds(conn: &mut Conn, id: OrderId) -> Result<BTreeMap<ItemId, i64>, DbError> {
-    let rows = sqlx::query("SELECT item_id, quantity FROM order_lines WHERE order_id = ?")
-        .bind(id.raw())
-        .fetch_all(conn)
-        .await?;
-    rows.iter()
-        .map(|row| Ok((ItemId::from_raw(row.try_get("item_id")?), row.try_get("quantity")?)))
-        .collect()
-}
-
-/// How many units of each item are neither sold nor reserved.
-pub async fn available(
-    conn: &mut Conn,
-    items: impl IntoIterator<Item = ItemId>,
-) -> Result<BTreeMap<ItemId, i64>, DbError> {
-    let mut available = BTreeMap::new();
-    for item_id in items {
-        let row = sqlx::query("SELECT available FROM stock WHERE item_id = ?")
-            .bind(item_id.raw())
-            .fetch_optional(&mut *conn)
-            .await?;
-        if let Some(row) = row {
-            available.insert(item_id, row.try_get("available")?);
-        }
-    }
-    Ok(available)
-}
-
-/// A move of stock. Each keeps on_hand = available + reserved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StockMove {
-    /// available -> reserved, when an order is placed.
-    Reserve,
-    /// reserved -> available, when an order closes unpaid.
-    Release,
-    /// reserved -> gone, when an order is paid.
-    Commit,
-}
-
-/// Moves the stock that an order holds.
-pub async fn move_stock(
-    conn: &mut Conn,
-    holds: &BTreeMap<ItemId, i64>,
-    stock_move: StockMove,
-) -> Result<(), DbError> {
-    for (item_id, quantity) in holds {
-        let query = match stock_move {
-            StockMove::Reserve => sqlx::query(
-                "UPDATE stock SET available = available - ?, reserved = reserved + ?, \
-                 version = version + 1 WHERE item_id = ? AND available >= ?",
-            ),
-            StockMove::Release => sqlx::query(
-                "UPDATE stock SET reserved = reserved - ?, available = available + ?, \
-                 version = version + 1 WHERE item_id = ? AND reserved >= ?",
-            ),
-            StockMove::Commit => sqlx::query(
-                "UPDATE stock SET reserved = reserved - ?, on_hand = on_hand - ?, \
-                 version = version + 1 WHERE item_id = ? AND reserved >= ?",
-            ),
-        };
-        let done = query
-            .bind(quantity)
-            .bind(quantity)
-            .bind(item_id.raw())
-            .bind(quantity)
-            .execute(&mut *conn)
-            .await?;
-        expect_one(&done, || format!("cannot {stock_move:?} {quantity} of item {item_id}"))?;
-    }
-    Ok(())
+    Ok([
+        order.id.raw().into(),
+        order.store_id.raw().into(),
+        order.user_id.raw().into(),
+        to_text(order.state).into(),
+        order.version.into(),
+        order.pricing.currency.to_string().into(),
+        order.pricing.total_minor.into(),
+        serde_json::to_string(&snapshot)?.into(),
+        order.created_at_ms.into(),
+        order.updated_at_ms.into(),
+        order.pay_by_ms.into(),
+    ])
 }

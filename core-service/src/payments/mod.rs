@@ -1,11 +1,12 @@
 //! Payments: the money of an order, from the first ask to capture, and back if need be.
 //!
 //! [`state`] is the machine, pure. [`store`] keeps payments, [`apply`] is what the provider's word does to
-//! a payment and its order in one transaction, whichever way the word came: as the answer to our ask
+//! a payment and its order, whichever way the word came: as the answer to our ask
 //! ([`http`]), as a signed webhook ([`webhook`]) or when a job asks again ([`reconcile`]). [`refund`] queues
 //! money back and a job sends it. [`sandbox`] is the provider.
 
 pub mod apply;
+pub mod commands;
 pub mod http;
 pub mod reconcile;
 pub mod refund;

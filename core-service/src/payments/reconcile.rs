@@ -5,49 +5,49 @@
 //! what no order wants any more, so that no money stays held. Whatever the provider then says is applied
 //! like any other word of it: money that was taken after all pays the order or goes back.
 
+use super::commands::Reconcile;
 use super::sandbox::{SandboxError, Status};
 use super::state::Decision;
-use super::{apply, state, store};
+use super::{state, store};
 use crate::app::App;
-use crate::db::{Conn, DbError};
-use crate::{limits, orders};
-use tiffin_api::id::{OrderId, PaymentId};
+use crate::db::DbError;
+use crate::engine::{SubmitError, WorkingSet};
+use crate::orders;
+use tiffin_api::id::{OrderId, PaymentId, StoreId};
 use tiffin_api::order::OrderState;
 use tiffin_api::payment::Payment;
 
 /// Has the undecided payments of an order that has just closed given up soon.
-pub async fn order_closed(conn: &mut Conn, order_id: OrderId, now_ms: i64) -> Result<(), DbError> {
-    for payment in store::of_order(conn, order_id).await? {
-        if state::is_active(payment.state) {
-            store::ask_at(conn, payment.id, now_ms).await?;
-        }
+pub fn order_closed(ledger: &mut WorkingSet, order: OrderId) {
+    let now_ms = ledger.now_ms;
+    let payments = ledger.payments_of(order).map(|row| &row.payment);
+    let active: Vec<_> = payments
+        .filter(|payment| state::is_active(payment.state))
+        .map(|payment| payment.id)
+        .collect();
+    for id in active {
+        ledger.payments.get_mut(&id).expect("it was found above").ask_at_ms = now_ms;
     }
-    Ok(())
 }
 
-/// Asks the provider about one payment and applies its answer; whether that decided it.
-pub async fn ask(app: &App, id: PaymentId) -> Result<bool, DbError> {
-    let mut conn = app.db.read().await?;
-    let Some(payment) = store::find(&mut conn, id).await? else { return Ok(false) };
-    let order = orders::store::get(&mut conn, payment.order_id).await?;
-    drop(conn);
-
-    let said = say(app, &payment, order.state).await;
-
-    let mut tx = app.db.write().await?;
-    let now_ms = app.clock.now_ms();
-    store::ask_at(&mut tx, id, now_ms + limits::PAYMENT_ASK_AGAIN_MS).await?;
-    let before = store::get(&mut tx, id).await?;
-    let version = before.version;
-    let after = match said {
-        Ok(said) => apply::apply(&mut tx, &app.ids, before, said, now_ms).await?,
+/// Asks the provider about one payment and applies its answer; whether that was news.
+pub async fn ask(app: &App, id: PaymentId) -> Result<bool, SubmitError> {
+    let Some((payment, order, lane)) = find(app, id).await? else { return Ok(false) };
+    let said = match say(app, &payment, order).await {
+        Ok(said) => Some(said),
         Err(error) => {
             tracing::warn!(payment_id = %id, %error, "the provider did not answer");
-            before
+            None
         }
     };
-    tx.commit().await?;
-    Ok(after.version > version)
+    app.engine.submit(lane, Reconcile { id, said }).await
+}
+
+async fn find(app: &App, id: PaymentId) -> Result<Option<(Payment, OrderState, StoreId)>, DbError> {
+    let mut conn = app.db.read().await?;
+    let Some(payment) = store::find(&mut conn, id).await? else { return Ok(None) };
+    let order = orders::store::get(&mut conn, payment.order_id).await?;
+    Ok(Some((payment, order.state, order.store_id)))
 }
 
 /// What the provider says: of a payment that an order awaits, what became of it; of any other, that it is

@@ -1,19 +1,49 @@
 //! Payments and the webhooks that were heard of them.
+//!
+//! Reads run on any connection; loads and saves are the commit engine's, under the locks of the orders.
 
 use super::refund;
+use crate::db::bulk::{self, Value};
 use crate::db::code::{from_text, to_text};
-use crate::db::{Conn, DbError, Row, expect_one};
-use crate::idempotency::Keyed;
-use crate::limits;
+use crate::db::{Conn, DbError, Row};
+use crate::engine::EventKey;
+use crate::engine::table::Table;
 use sqlx::Row as _;
-use tiffin_api::id::{OrderId, PaymentId};
+use std::collections::BTreeSet;
+use tiffin_api::id::{OrderId, PaymentId, StoreId};
 use tiffin_api::payment::{Payment, PaymentState};
 
-/// A query for whole payments: the columns that [`read_payment`] and [`find_by_scope`] read, then the given condition.
+/// A payment with what only the core knows of it.
+#[derive(Debug, Clone)]
+pub struct PaymentRow {
+    /// The payment, without its refunds.
+    pub payment: Payment,
+    /// The scope of the Idempotency-Key that made it.
+    pub scope: String,
+    /// The hash of that request's body.
+    pub body_hash: String,
+    /// When the provider is asked about it, if it is undecided by then.
+    pub ask_at_ms: i64,
+}
+
+/// The columns that [`read_row`] reads.
+const SELECT_PAYMENTS: &str = "SELECT id, scope, body_hash, ask_at_ms, order_id, state, version, \
+     amount_minor, currency, method, failure, created_at_ms, updated_at_ms FROM payments";
+
+fn read_row(row: &Row) -> Result<PaymentRow, DbError> {
+    Ok(PaymentRow {
+        payment: read_payment(row)?,
+        scope: row.try_get("scope")?,
+        body_hash: row.try_get("body_hash")?,
+        ask_at_ms: row.try_get("ask_at_ms")?,
+    })
+}
+
+/// A query for whole payments: the columns that [`read_payment`] reads, then the given condition.
 macro_rules! select_payments {
     ($condition:literal) => {
         sqlx::query(concat!(
-            "SELECT id, body_hash, order_id, state, version, amount_minor, currency, method, failure, ",
+            "SELECT id, order_id, state, version, amount_minor, currency, method, failure, ",
             "created_at_ms, updated_at_ms FROM payments ",
             $condition
         ))
@@ -42,20 +72,15 @@ pub async fn find(conn: &mut Conn, id: PaymentId) -> Result<Option<Payment>, DbE
     row.as_ref().map(read_payment).transpose()
 }
 
-/// A payment that was written down earlier.
-pub async fn get(conn: &mut Conn, id: PaymentId) -> Result<Payment, DbError> {
-    let payment = find(conn, id).await?;
-    payment.ok_or_else(|| DbError::inconsistent(format!("payment {id} was written and is gone")))
-}
-
-/// The payment that an idempotent request made before it was cut short, and the hash of its body.
-pub async fn find_by_scope(
-    conn: &mut Conn,
-    scope: &str,
-) -> Result<Option<(Payment, String)>, DbError> {
-    let row = select_payments!("WHERE scope = ?").bind(scope).fetch_optional(conn).await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some((read_payment(&row)?, row.try_get("body_hash")?)))
+/// The store that a payment is for: it names the lane.
+pub async fn lane_of(conn: &mut Conn, id: PaymentId) -> Result<Option<StoreId>, DbError> {
+    let store: Option<i64> = sqlx::query_scalar(
+        "SELECT o.store_id FROM payments p JOIN orders o ON o.id = p.order_id WHERE p.id = ?",
+    )
+    .bind(id.raw())
+    .fetch_optional(conn)
+    .await?;
+    Ok(store.map(StoreId::from_raw))
 }
 
 /// Undecided payments about which the provider is to be asked now, by id after `after`.
@@ -80,16 +105,6 @@ pub async fn to_ask(
     Ok(ids)
 }
 
-/// Has the provider asked about a payment at `ask_at_ms`, if it is undecided by then.
-pub async fn ask_at(conn: &mut Conn, id: PaymentId, ask_at_ms: i64) -> Result<(), DbError> {
-    sqlx::query("UPDATE payments SET ask_at_ms = ? WHERE id = ?")
-        .bind(ask_at_ms)
-        .bind(id.raw())
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
 /// An order's payments with their refunds, the oldest first.
 pub async fn of_order(conn: &mut Conn, order_id: OrderId) -> Result<Vec<Payment>, DbError> {
     let rows = select_payments!("WHERE order_id = ? ORDER BY id")
@@ -103,73 +118,93 @@ pub async fn of_order(conn: &mut Conn, order_id: OrderId) -> Result<Vec<Payment>
     Ok(payments)
 }
 
-/// Writes a new payment under the key of its request.
-pub async fn insert(conn: &mut Conn, payment: &Payment, keyed: &Keyed) -> Result<(), DbError> {
-    sqlx::query(
-        "INSERT INTO payments (id, scope, body_hash, ask_at_ms, order_id, state, version, \
-         amount_minor, currency, method, failure, created_at_ms, updated_at_ms) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(payment.id.raw())
-    .bind(&keyed.scope)
-    .bind(&keyed.body_hash)
-    .bind(payment.created_at_ms + limits::PAYMENT_ASK_AGAIN_MS)
-    .bind(payment.order_id.raw())
-    .bind(to_text(payment.state))
-    .bind(payment.version)
-    .bind(payment.amount_minor)
-    .bind(payment.currency.to_string())
-    .bind(to_text(payment.method))
-    .bind(&payment.failure)
-    .bind(payment.created_at_ms)
-    .bind(payment.updated_at_ms)
-    .execute(conn)
-    .await?;
+/// The orders of payments.
+pub async fn orders_of(
+    conn: &mut Conn,
+    payments: &BTreeSet<PaymentId>,
+) -> Result<Vec<OrderId>, DbError> {
+    let ids = payments.iter().map(|id| id.raw());
+    let rows = bulk::select_in(conn, "SELECT order_id FROM payments", "id", ids, "").await?;
+    rows.iter().map(|row| Ok(OrderId::from_raw(row.try_get("order_id")?))).collect()
+}
+
+/// Loads the payments of orders.
+pub async fn load(
+    conn: &mut Conn,
+    orders: impl Iterator<Item = &OrderId>,
+    payments: &mut Table<PaymentId, PaymentRow>,
+) -> Result<(), DbError> {
+    let ids = orders.map(|id| id.raw());
+    for row in bulk::select_in(conn, SELECT_PAYMENTS, "order_id", ids, "").await? {
+        let row = read_row(&row)?;
+        payments.load(row.payment.id, row);
+    }
     Ok(())
 }
 
-/// Writes a payment's new state; `payment` carries the version it was read with plus one.
-pub async fn save_move(conn: &mut Conn, payment: &Payment) -> Result<(), DbError> {
-    let done = sqlx::query(
-        "UPDATE payments SET state = ?, version = ?, failure = ?, updated_at_ms = ? \
-         WHERE id = ? AND version = ?",
-    )
-    .bind(to_text(payment.state))
-    .bind(payment.version)
-    .bind(&payment.failure)
-    .bind(payment.updated_at_ms)
-    .bind(payment.id.raw())
-    .bind(payment.version - 1)
-    .execute(conn)
-    .await?;
-    expect_one(&done, || format!("payment {} moved under our lock", payment.id))
+/// Writes new payments, and what changed of others.
+pub async fn save(conn: &mut Conn, payments: &Table<PaymentId, PaymentRow>) -> Result<(), DbError> {
+    let into = "payments (id, scope, body_hash, ask_at_ms, order_id, state, version, amount_minor, \
+                currency, method, failure, created_at_ms, updated_at_ms)";
+    bulk::insert(conn, into, payments.inserted().map(|(_, row)| columns(row)).collect()).await?;
+    let changed = payments.updated().map(|(id, PaymentRow { payment, ask_at_ms, .. })| {
+        let values = [
+            to_text(payment.state).into(),
+            payment.version.into(),
+            payment.failure.clone().into(),
+            (*ask_at_ms).into(),
+            payment.updated_at_ms.into(),
+        ];
+        (id.raw(), values)
+    });
+    let columns = ["state", "version", "failure", "ask_at_ms", "updated_at_ms"];
+    bulk::update(conn, "payments", "id", columns, changed.collect()).await
 }
 
-/// Notes that a webhook was heard; false if it was heard before.
-pub async fn hear(
+fn columns(row: &PaymentRow) -> [Value; 13] {
+    let PaymentRow { payment, scope, body_hash, ask_at_ms } = row;
+    [
+        payment.id.raw().into(),
+        scope.as_str().into(),
+        body_hash.as_str().into(),
+        (*ask_at_ms).into(),
+        payment.order_id.raw().into(),
+        to_text(payment.state).into(),
+        payment.version.into(),
+        payment.amount_minor.into(),
+        payment.currency.to_string().into(),
+        to_text(payment.method).into(),
+        payment.failure.clone().into(),
+        payment.created_at_ms.into(),
+        payment.updated_at_ms.into(),
+    ]
+}
+
+/// Loads those of some webhooks that were heard before.
+pub async fn load_inbox(
     conn: &mut Conn,
-    provider: &str,
-    event_id: &str,
-    payment_id: PaymentId,
-    now_ms: i64,
-) -> Result<bool, DbError> {
-    let heard = sqlx::query("SELECT 1 FROM webhook_inbox WHERE provider = ? AND event_id = ?")
-        .bind(provider)
-        .bind(event_id)
-        .fetch_optional(&mut *conn)
-        .await?;
-    if heard.is_some() {
-        return Ok(false);
+    events: &BTreeSet<EventKey>,
+    inbox: &mut Table<EventKey, PaymentId>,
+) -> Result<(), DbError> {
+    let select = "SELECT provider, event_id, payment_id FROM webhook_inbox";
+    let ids = events.iter().map(|(_, event_id)| event_id.as_str());
+    for row in bulk::select_in(conn, select, "event_id", ids, "").await? {
+        let event = (row.try_get("provider")?, row.try_get("event_id")?);
+        inbox.load(event, PaymentId::from_raw(row.try_get("payment_id")?));
     }
-    sqlx::query(
-        "INSERT INTO webhook_inbox (provider, event_id, payment_id, received_at_ms) \
-         VALUES (?, ?, ?, ?)",
-    )
-    .bind(provider)
-    .bind(event_id)
-    .bind(payment_id.raw())
-    .bind(now_ms)
-    .execute(conn)
-    .await?;
-    Ok(true)
+    Ok(())
+}
+
+/// Notes webhooks that were heard.
+pub async fn save_inbox(
+    conn: &mut Conn,
+    inbox: &Table<EventKey, PaymentId>,
+    now_ms: i64,
+) -> Result<(), DbError> {
+    let row = |((provider, event_id), payment): (&EventKey, &PaymentId)| {
+        let event_id = event_id.as_str().into();
+        [provider.as_str().into(), event_id, payment.raw().into(), now_ms.into()]
+    };
+    let into = "webhook_inbox (provider, event_id, payment_id, received_at_ms)";
+    bulk::insert(conn, into, inbox.inserted().map(row).collect()).await
 }

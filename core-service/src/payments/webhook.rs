@@ -2,8 +2,8 @@
 //!
 //! The event's id goes into the inbox in the transaction that applies it: a repeat changes nothing.
 
-use super::state::Decision;
-use super::{apply, sandbox, signature, store};
+use super::commands::{Hear, unknown_payment};
+use super::{sandbox, signature, store};
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::extract::{Path, Raw};
@@ -12,7 +12,7 @@ use axum::extract::State;
 use http::HeaderMap;
 use serde::Serialize;
 use std::sync::Arc;
-use tiffin_api::payment::{Payment, ProviderEvent};
+use tiffin_api::payment::ProviderEvent;
 use tiffin_api::{ErrorCode, FieldError, Problem};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -74,36 +74,20 @@ async fn hear(
     let event: ProviderEvent = serde_json::from_slice(body)
         .map_err(|error| Problem::new(ErrorCode::MalformedJson, error.to_string()))?;
 
-    let mut tx = app.db.write().await?;
-    let payment = store::find(&mut tx, event.payment_id)
-        .await?
-        .ok_or_else(|| Problem::new(ErrorCode::PaymentNotFound, "no payment has this id"))?;
-    check(&event, &payment)?;
-    let fresh = store::hear(&mut tx, provider, &event.event_id, payment.id, now_ms).await?;
-    if fresh {
-        let said = Decision { outcome: event.outcome, failure: event.failure };
-        apply::apply(&mut tx, &app.ids, payment, Some(said), now_ms).await?;
-        tx.commit().await?;
-    }
-    Ok(Received { duplicate: !fresh })
+    check(&event)?;
+    let lane = store::lane_of(&mut *app.db.read().await?, event.payment_id).await?;
+    let lane = lane.ok_or_else(unknown_payment)?;
+    let hear = Hear { provider: provider.to_owned(), event };
+    Ok(Received { duplicate: app.engine.submit(lane, hear).await? })
 }
 
-/// A signed event that contradicts the payment is not applied: somebody has to look at it.
-fn check(event: &ProviderEvent, payment: &Payment) -> Result<(), ApiError> {
-    let mut errors = Vec::new();
-    if event.event_id.is_empty() || event.event_id.len() > limits::EVENT_ID_BYTES {
-        let detail = format!("an event id has 1 to {} bytes", limits::EVENT_ID_BYTES);
-        errors.push(FieldError::at("/event_id", detail));
-    }
-    if event.amount_minor != payment.amount_minor || event.currency != payment.currency {
-        let (amount, currency) = (payment.amount_minor, payment.currency);
-        let detail = format!("the payment is one of {amount} {currency} (minor units)");
-        errors.push(FieldError::at("/amount_minor", detail));
-        tracing::error!(payment_id = %payment.id, ?event, "a webhook contradicts its payment");
-    }
-    if errors.is_empty() {
+/// Refuses what cannot stand in the inbox.
+fn check(event: &ProviderEvent) -> Result<(), ApiError> {
+    if (1..=limits::EVENT_ID_BYTES).contains(&event.event_id.len()) {
         return Ok(());
     }
-    let detail = "the event contradicts the payment; it was not applied";
+    let detail = format!("an event id has 1 to {} bytes", limits::EVENT_ID_BYTES);
+    let errors = vec![FieldError::at("/event_id", detail)];
+    let detail = "the event was not applied";
     Err(Problem::with_errors(ErrorCode::ValidationFailed, detail, errors).into())
 }

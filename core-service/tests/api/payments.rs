@@ -167,7 +167,8 @@ async fn cut_short(core: &Core, provider_was_asked: bool) {
         "DELETE FROM idempotency WHERE scope IN (SELECT scope FROM payments)",
         "UPDATE payments SET state = 'CREATED', version = 1",
         "UPDATE orders SET state = 'PENDING_PAYMENT', version = 1",
-        "UPDATE stock SET on_hand = on_hand + 2, reserved = reserved + 2 WHERE on_hand = 998",
+        "UPDATE stock SET on_hand = on_hand + 2, reserved = reserved + 2, sold = 0 WHERE sold = 2",
+        "UPDATE held_units SET units = 2",
     ])
     .await;
     if !provider_was_asked {

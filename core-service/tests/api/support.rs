@@ -4,6 +4,7 @@ use core_service::app::App;
 use core_service::auth::keys::Keys;
 use core_service::clock::{Clock, ManualClock};
 use core_service::db::{Db, Location};
+use core_service::engine::Engine;
 use core_service::idempotency::in_flight::InFlight;
 use core_service::ids::IdGenerator;
 use core_service::payments::sandbox::{Sandbox, WebhookSender};
@@ -91,15 +92,18 @@ impl Core {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let sender = WebhookSender::new(&url, Arc::clone(&keys), clock.clone()).unwrap();
+        let ids = Arc::new(IdGenerator::new(clock.clone(), 1));
         let app = Arc::new(App {
+            engine: Engine::start(db.clone(), clock.clone(), Arc::clone(&ids), || {}),
             clock: clock.clone(),
-            ids: IdGenerator::new(clock.clone(), 1),
+            ids,
             keys,
             in_flight: InFlight::default(),
             sandbox: Sandbox::with_webhooks(db.clone(), sender),
             metrics: Metrics::default(),
             tasks: TaskTracker::new(),
             pay_within_ms: limits::PAY_WITHIN_MS,
+            held_units_cap: limits::HELD_UNITS,
             db,
         });
         let routes = router::router(Arc::clone(&app), true);

@@ -1,10 +1,24 @@
 //! Rows of refunds.
 
+use crate::db::bulk;
 use crate::db::code::{from_text, to_text};
-use crate::db::{Conn, DbError, Row, expect_one};
+use crate::db::{Conn, DbError, Row};
+use crate::engine::table::Table;
 use sqlx::Row as _;
+use std::collections::BTreeSet;
 use tiffin_api::id::{PaymentId, RefundId};
 use tiffin_api::payment::{Refund, RefundState};
+
+/// A refund with what only the core knows of it.
+#[derive(Debug, Clone)]
+pub struct RefundRow {
+    /// The payment whose money goes back.
+    pub payment_id: PaymentId,
+    /// The refund.
+    pub refund: Refund,
+    /// When it is sent again, unless it succeeded.
+    pub retry_at_ms: i64,
+}
 
 fn read_refund(row: &Row) -> Result<Refund, DbError> {
     Ok(Refund {
@@ -65,42 +79,54 @@ pub async fn due(
     Ok(ids)
 }
 
-/// Writes a new refund, due at once.
-pub(super) async fn insert(
+/// The payments of refunds.
+pub async fn payments_of(
     conn: &mut Conn,
-    payment_id: PaymentId,
-    refund: &Refund,
+    refunds: &BTreeSet<RefundId>,
+) -> Result<Vec<PaymentId>, DbError> {
+    let ids = refunds.iter().map(|id| id.raw());
+    let rows = bulk::select_in(conn, "SELECT payment_id FROM refunds", "id", ids, "").await?;
+    rows.iter().map(|row| Ok(PaymentId::from_raw(row.try_get("payment_id")?))).collect()
+}
+
+/// Loads the refunds of payments.
+pub async fn load(
+    conn: &mut Conn,
+    payments: impl Iterator<Item = &PaymentId>,
+    refunds: &mut Table<RefundId, RefundRow>,
 ) -> Result<(), DbError> {
-    sqlx::query(
-        "INSERT INTO refunds (id, payment_id, state, amount_minor, retry_at_ms, created_at_ms, \
-         updated_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(refund.id.raw())
-    .bind(payment_id.raw())
-    .bind(to_text(refund.state))
-    .bind(refund.amount_minor)
-    .bind(refund.created_at_ms)
-    .bind(refund.created_at_ms)
-    .bind(refund.updated_at_ms)
-    .execute(conn)
-    .await?;
+    let select = "SELECT id, payment_id, state, amount_minor, retry_at_ms, created_at_ms, \
+                  updated_at_ms FROM refunds";
+    let ids = payments.map(|id| id.raw());
+    for row in bulk::select_in(conn, select, "payment_id", ids, "").await? {
+        let refund = read_refund(&row)?;
+        let payment_id = PaymentId::from_raw(row.try_get("payment_id")?);
+        let retry_at_ms = row.try_get("retry_at_ms")?;
+        refunds.load(refund.id, RefundRow { payment_id, refund, retry_at_ms });
+    }
     Ok(())
 }
 
-/// Writes what became of a try.
-pub(super) async fn save(
-    conn: &mut Conn,
-    refund: &Refund,
-    retry_at_ms: i64,
-) -> Result<(), DbError> {
-    let done = sqlx::query(
-        "UPDATE refunds SET state = ?, retry_at_ms = ?, updated_at_ms = ? WHERE id = ?",
-    )
-    .bind(to_text(refund.state))
-    .bind(retry_at_ms)
-    .bind(refund.updated_at_ms)
-    .bind(refund.id.raw())
-    .execute(conn)
-    .await?;
-    expect_one(&done, || format!("refund {} is gone", refund.id))
+/// Writes new refunds, and what became of others.
+pub async fn save(conn: &mut Conn, refunds: &Table<RefundId, RefundRow>) -> Result<(), DbError> {
+    let new = refunds.inserted().map(|(id, RefundRow { payment_id, refund, retry_at_ms })| {
+        [
+            id.raw().into(),
+            payment_id.raw().into(),
+            to_text(refund.state).into(),
+            refund.amount_minor.into(),
+            (*retry_at_ms).into(),
+            refund.created_at_ms.into(),
+            refund.updated_at_ms.into(),
+        ]
+    });
+    let into =
+        "refunds (id, payment_id, state, amount_minor, retry_at_ms, created_at_ms, updated_at_ms)";
+    bulk::insert(conn, into, new.collect()).await?;
+    let changed = refunds.updated().map(|(id, RefundRow { refund, retry_at_ms, .. })| {
+        let state = to_text(refund.state).into();
+        (id.raw(), [state, (*retry_at_ms).into(), refund.updated_at_ms.into()])
+    });
+    let columns = ["state", "retry_at_ms", "updated_at_ms"];
+    bulk::update(conn, "refunds", "id", columns, changed.collect()).await
 }

@@ -1,0 +1,40 @@
+//! Loads the rows that a batch names, and those that belong to them.
+//!
+//! What is locked is locked in one order for every batch of every core: orders, held units, stock, each by its
+//! key. Whatever hangs on an order (lines, payments, refunds) is only written under that order's lock and
+//! needs none of its own. Stock comes last: it is what others wait for.
+
+use super::operation::Wants;
+use super::{Shared, WorkingSet};
+use crate::db::{Conn, DbError};
+use crate::orders::state::holds_stock;
+use crate::{idempotency, inventory, orders, payments};
+
+/// Fills the working set.
+pub(super) async fn load(
+    shared: &Shared,
+    conn: &mut Conn,
+    mut wants: Wants,
+    ledger: &mut WorkingSet,
+) -> Result<(), DbError> {
+    let dialect = shared.db.dialect();
+    idempotency::store::load(conn, &wants.scopes, &mut ledger.answers).await?;
+    payments::store::load_inbox(conn, &wants.events, &mut ledger.inbox).await?;
+
+    wants.payments.extend(payments::refund::payments_of(conn, &wants.refunds).await?);
+    wants.orders.extend(payments::store::orders_of(conn, &wants.payments).await?);
+    orders::store::lock(conn, dialect, &wants.orders, &mut ledger.orders).await?;
+    orders::store::load_holds(conn, ledger.orders.keys(), &mut ledger.holds).await?;
+    payments::store::load(conn, ledger.orders.keys(), &mut ledger.payments).await?;
+    payments::refund::load(conn, ledger.payments.keys(), &mut ledger.refunds).await?;
+    for order in ledger.orders.values().filter(|order| holds_stock(order.state)) {
+        wants.users.insert(order.user_id);
+        let holds = ledger.holds.get(&order.id).into_iter().flatten();
+        wants.items.extend(holds.map(|(item, _)| *item));
+    }
+
+    inventory::store::lock_held(conn, dialect, wants.users, &mut ledger.held_units).await?;
+    ledger.ordered_before = orders::store::ordered_before(conn, wants.newcomers).await?;
+    ledger.catalog = shared.catalog.load(conn, &wants.stores).await?;
+    inventory::store::lock(conn, dialect, wants.items, &mut ledger.stock).await
+}

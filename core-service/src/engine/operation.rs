@@ -1,0 +1,81 @@
+//! What a command does: it names its rows, and decides over them.
+
+use super::WorkingSet;
+use super::working_set::EventKey;
+use crate::db::DbError;
+use crate::http::error::ApiError;
+use crate::idempotency::Answer;
+use std::collections::BTreeSet;
+use tiffin_api::Problem;
+use tiffin_api::id::{ItemId, OrderId, PaymentId, RefundId, StoreId, UserId};
+
+/// One write. It may be decided more than once, over fresh rows each time, when a batch has to be repeated.
+pub trait Operation: Send + 'static {
+    /// What whoever asked for it gets.
+    type Output: Send + 'static;
+
+    /// Names the rows that the decision needs. With an order come its lines, payments and refunds, the units
+    /// that its user holds and the stock of its items; with a payment or a refund comes its order.
+    fn wants(&self, wants: &mut Wants);
+
+    /// Decides and changes the rows. After an error nothing of what it did remains.
+    fn decide(&self, ledger: &mut WorkingSet) -> Result<Self::Output, Stop>;
+
+    /// The answer to be recorded under the command's Idempotency-Key, if the request ends with this command.
+    fn record(_output: &Self::Output) -> Option<&Answer> {
+        None
+    }
+}
+
+/// Rows that a batch has to load.
+#[derive(Debug, Default)]
+pub struct Wants {
+    /// Idempotency records.
+    pub scopes: BTreeSet<String>,
+    /// Stores, with what they sell.
+    pub stores: BTreeSet<StoreId>,
+    /// Stock.
+    pub items: BTreeSet<ItemId>,
+    /// Orders.
+    pub orders: BTreeSet<OrderId>,
+    /// Payments.
+    pub payments: BTreeSet<PaymentId>,
+    /// Refunds.
+    pub refunds: BTreeSet<RefundId>,
+    /// Users whose held units are needed.
+    pub users: BTreeSet<UserId>,
+    /// Users of whom it matters whether they have ordered before.
+    pub newcomers: BTreeSet<UserId>,
+    /// Webhooks.
+    pub events: BTreeSet<EventKey>,
+}
+
+/// Why a command has no effect.
+#[derive(Debug)]
+pub enum Stop {
+    /// It is refused. A conflict (409) is recorded under the command's key.
+    Refused(Problem),
+    /// The tables contradict each other, or the database failed.
+    Failed(DbError),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+impl From<DbError> for Stop {
+    fn from(error: DbError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Stop> for ApiError {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(problem) => problem.into(),
+            Stop::Failed(error) => error.into(),
+        }
+    }
+}

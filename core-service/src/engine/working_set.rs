@@ -1,0 +1,134 @@
+//! What a batch has loaded, and what its commands have made of it so far.
+//!
+//! Decisions read and write nothing else: no clock, no database. A row that was not asked for in
+//! [`super::Wants`] is not here, whether it exists or not.
+
+use super::catalog::StoreCatalog;
+use super::table::Table;
+use crate::db::DbError;
+use crate::db::outbox::{News, Topic};
+use crate::idempotency::store::Recorded;
+use crate::ids::IdGenerator;
+use crate::inventory::Stock;
+use crate::orders::store::Holds;
+use crate::payments::refund::RefundRow;
+use crate::payments::store::PaymentRow;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tiffin_api::id::{ItemId, OrderId, PaymentId, RefundId, StoreId, UserId};
+use tiffin_api::order::Order;
+
+/// A provider's event: the provider and the event's id.
+pub type EventKey = (String, String);
+
+/// The rows of a batch.
+pub struct WorkingSet {
+    /// The time of the batch.
+    pub now_ms: i64,
+    /// Stores with what they sell.
+    pub catalog: BTreeMap<StoreId, Arc<StoreCatalog>>,
+    /// Answers by the scope of their Idempotency-Key.
+    pub answers: Table<String, Recorded>,
+    /// Webhooks that were heard, with their payments.
+    pub inbox: Table<EventKey, PaymentId>,
+    /// Orders; each is the root of its lines, payments, refunds and locked coupons, and its lock is theirs.
+    pub orders: Table<OrderId, Order>,
+    /// What orders hold of the stock.
+    pub holds: Table<OrderId, Holds>,
+    /// Payments of the orders.
+    pub payments: Table<PaymentId, PaymentRow>,
+    /// Refunds of the payments.
+    pub refunds: Table<RefundId, RefundRow>,
+    /// Units in users' unpaid orders.
+    pub held_units: Table<UserId, i64>,
+    /// Stock.
+    pub stock: Table<ItemId, Stock>,
+    /// Those of the users asked for who have ordered before.
+    pub ordered_before: BTreeSet<UserId>,
+    outbox: Vec<News>,
+    outbox_kept: usize,
+    ids: Arc<IdGenerator>,
+}
+
+impl WorkingSet {
+    /// An empty one.
+    pub fn new(now_ms: i64, ids: Arc<IdGenerator>) -> Self {
+        Self {
+            now_ms,
+            catalog: BTreeMap::new(),
+            answers: Table::default(),
+            inbox: Table::default(),
+            orders: Table::default(),
+            holds: Table::default(),
+            payments: Table::default(),
+            refunds: Table::default(),
+            held_units: Table::default(),
+            stock: Table::default(),
+            ordered_before: BTreeSet::new(),
+            outbox: Vec::new(),
+            outbox_kept: 0,
+            ids,
+        }
+    }
+
+    /// A new id.
+    pub fn mint(&self) -> i64 {
+        self.ids.next()
+    }
+
+    /// Leaves news for readers outside.
+    pub fn publish<T: Serialize>(
+        &mut self,
+        topic: Topic,
+        subject_id: i64,
+        payload: &T,
+    ) -> Result<(), DbError> {
+        let payload = serde_json::to_string(payload)?;
+        let (id, created_at_ms) = (self.mint(), self.now_ms);
+        self.outbox.push(News { id, topic, subject_id, payload, created_at_ms });
+        Ok(())
+    }
+
+    /// An order that another row refers to.
+    pub fn order(&self, id: OrderId) -> Result<&Order, DbError> {
+        let order = self.orders.get(&id);
+        order.ok_or_else(|| DbError::inconsistent(format!("order {id} is referred to and missing")))
+    }
+
+    /// The payments of an order, the oldest first.
+    pub fn payments_of(&self, order: OrderId) -> impl Iterator<Item = &PaymentRow> {
+        self.payments.values().filter(move |row| row.payment.order_id == order)
+    }
+
+    /// What the batch leaves in the outbox.
+    pub(super) fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Makes what the command in progress did part of the batch.
+    pub(super) fn keep(&mut self) {
+        self.outbox_kept = self.outbox.len();
+        self.answers.keep();
+        self.inbox.keep();
+        self.orders.keep();
+        self.holds.keep();
+        self.payments.keep();
+        self.refunds.keep();
+        self.held_units.keep();
+        self.stock.keep();
+    }
+
+    /// Takes back what the command in progress did.
+    pub(super) fn undo(&mut self) {
+        self.outbox.truncate(self.outbox_kept);
+        self.answers.undo();
+        self.inbox.undo();
+        self.orders.undo();
+        self.holds.undo();
+        self.payments.undo();
+        self.refunds.undo();
+        self.held_units.undo();
+        self.stock.undo();
+    }
+}
