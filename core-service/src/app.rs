@@ -4,8 +4,11 @@ use crate::auth::keys::Keys;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::engine::Engine;
+use crate::fast::guarded::Guarded;
+use crate::gate::Gate;
 use crate::idempotency::in_flight::InFlight;
 use crate::ids::IdGenerator;
+use crate::limits;
 use crate::payments::sandbox::Sandbox;
 use crate::telemetry::Metrics;
 use std::sync::Arc;
@@ -19,6 +22,10 @@ pub struct App {
     pub db: Db,
     /// Every write that touches orders, stock and money goes through it.
     pub engine: Engine,
+    /// What sheds load and speeds reads.
+    pub fast: Arc<Guarded>,
+    /// What is surely sold out is refused here.
+    pub gate: Arc<Gate>,
     /// New ids.
     pub ids: Arc<IdGenerator>,
     /// Secrets: they sign tokens, quotes and webhooks.
@@ -31,10 +38,66 @@ pub struct App {
     pub metrics: Metrics,
     /// Work that goes on when its client is gone; a stop waits for it before the ledger closes.
     pub tasks: TaskTracker,
+    /// What the operator may choose.
+    pub settings: Settings,
+}
+
+/// What the operator may choose.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
     /// How long an order may stay unpaid, ms.
     pub pay_within_ms: i64,
     /// The most units that a user may hold in unpaid orders.
     pub held_units_cap: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { pay_within_ms: limits::PAY_WITHIN_MS, held_units_cap: limits::HELD_UNITS }
+    }
+}
+
+/// What a core is made of.
+pub struct Parts {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The ledger.
+    pub db: Db,
+    /// New ids.
+    pub ids: Arc<IdGenerator>,
+    /// The fast store.
+    pub fast: Arc<Guarded>,
+    /// Secrets.
+    pub keys: Arc<Keys>,
+    /// The payment provider.
+    pub sandbox: Sandbox,
+    /// What the operator may choose.
+    pub settings: Settings,
+}
+
+impl App {
+    /// Puts a core together and starts its lanes. Must be called within a tokio runtime.
+    pub fn start(parts: Parts) -> Arc<Self> {
+        let Parts { clock, db, ids, fast, keys, sandbox, settings } = parts;
+        let gate = Gate::start(Arc::clone(&fast), db.clone());
+        let told = Arc::clone(&gate);
+        let on_commit = move |committed: &_| told.committed(committed);
+        let engine = Engine::start(db.clone(), Arc::clone(&clock), Arc::clone(&ids), on_commit);
+        Arc::new(Self {
+            clock,
+            db,
+            engine,
+            fast,
+            gate,
+            ids,
+            keys,
+            in_flight: InFlight::default(),
+            sandbox,
+            metrics: Metrics::default(),
+            tasks: TaskTracker::new(),
+            settings,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -43,7 +106,7 @@ pub mod testing {
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::limits;
+    use crate::fast::memory::Memory;
     use std::ops::Deref;
     use tempfile::TempDir;
 
@@ -67,23 +130,23 @@ pub mod testing {
         }
     }
 
+    /// A fast store of one's own, in process.
+    fn fast(clock: Arc<ManualClock>) -> Arc<Guarded> {
+        Arc::new(Guarded::new(Arc::new(Memory::new(clock.clone())), clock))
+    }
+
     /// A fresh, empty core.
     pub async fn app() -> TestApp {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Arc::new(ManualClock::at(NOW_MS));
         let db = Db::open(&crate::db::testing::fresh(folder.path())).await.expect("a fresh ledger");
-        let ids = Arc::new(IdGenerator::new(clock.clone(), 1));
-        let app = Arc::new(App {
-            engine: Engine::start(db.clone(), clock.clone(), Arc::clone(&ids), || {}),
+        let app = App::start(Parts {
             clock: clock.clone(),
-            ids,
+            ids: Arc::new(IdGenerator::new(clock.clone(), 1)),
+            fast: fast(clock.clone()),
             keys: Arc::new(Keys::from_parts([1; 32], [2; 32])),
-            in_flight: InFlight::default(),
             sandbox: Sandbox::new(db.clone()),
-            metrics: Metrics::default(),
-            tasks: TaskTracker::new(),
-            pay_within_ms: limits::PAY_WITHIN_MS,
-            held_units_cap: limits::HELD_UNITS,
+            settings: Settings::default(),
             db,
         });
         TestApp { app, clock, _folder: folder }

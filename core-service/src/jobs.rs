@@ -7,6 +7,7 @@
 use crate::app::App;
 use crate::db::{Conn, DbError};
 use crate::engine::SubmitError;
+use crate::fast::FastStore as _;
 use crate::orders::moves::CloseUnpaid;
 use crate::orders::store as orders;
 use crate::payments::store as payments;
@@ -18,12 +19,18 @@ use tokio_util::sync::CancellationToken;
 
 /// Runs every job every [`limits::JOB_PERIOD`] until `stop`.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    let owner = app.ids.next().to_string();
     let mut period = tokio::time::interval(limits::JOB_PERIOD);
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for round in 0_u32.. {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = period.tick() => {}
+        }
+        // Any core may do it and one is enough; twice does no harm, so whoever cannot tell does it.
+        let ours = app.fast.lease("jobs", &owner, limits::JOBS_LEASE).await;
+        if ours == Ok(false) {
+            continue;
         }
         run_once(&app).await;
         if round.is_multiple_of(limits::FORGET_EVERY_ROUNDS)

@@ -119,6 +119,8 @@ pub const DB_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// How often the jobs look for work.
 pub const JOB_PERIOD: Duration = Duration::from_secs(1);
+/// For how long one core does the jobs, unless it renews that.
+pub const JOBS_LEASE: Duration = Duration::from_secs(10);
 /// The most rows that a job reads at once.
 pub const JOB_BATCH: u32 = 100;
 /// The wait before a failed refund is tried again, ms.
@@ -237,3 +239,37 @@ pub const BATCH_BACKOFF_MOST: Duration = Duration::from_millis(250);
 pub const CATALOG_STORES: usize = 1_024;
 /// The most units that a user may hold in unpaid orders, unless configured otherwise.
 pub const HELD_UNITS: i64 = 500;
+
+// The gate.
+
+/// Orders that wait to be told to the gate's counters; what does not fit is found by the sweep.
+pub const GATE_QUEUE: usize = 4_096;
+/// How long a refusal of the fast store holds for everybody who asks this core for the same item.
+pub const GATE_NOTE: Duration = Duration::from_millis(100);
+/// The most items of which that is noted.
+pub const GATE_NOTES: usize = 10_000;
+/// The most gates whose counters are loaded at once.
+pub const GATE_LOADS: usize = 16;
+/// How often the gate is repaired and compared with the ledger.
+pub const GATE_REPAIR: Duration = Duration::from_secs(2);
+/// For how long one core does so, unless it renews that.
+pub const GATE_REPAIR_LEASE: Duration = Duration::from_secs(10);
+/// Rows of stock that one step of a comparison reads.
+pub const GATE_SWEEP_ROWS: u32 = 500;
+/// Idempotency keys that the gate can tell from unknown ones, at least; 1.2 MB for each million.
+pub const KNOWN_KEYS: u64 = 2_000_000;
+/// The same, at most.
+pub const KNOWN_KEYS_MOST: u64 = 64_000_000;
+/// How often it takes an unknown key for a known one.
+pub const KNOWN_FALSE_POSITIVES: f64 = 0.01;
+/// Records that it reads at once.
+pub const KNOWN_PAGE: u32 = 5_000;
+/// How often it looks for what other cores have recorded.
+pub const KNOWN_FOLLOW: Duration = Duration::from_secs(1);
+/// How far it looks back: for clocks that differ, and commits that took long.
+pub const KNOWN_OVERLAP: Duration = Duration::from_secs(5);
+/// How fast one user may write: so many at once, and so many every second.
+pub const WRITES_PER_USER: crate::fast::Rate = crate::fast::Rate::per_second(100, 50);
+/// How many payments a user may try in any minute.
+pub const PAYMENTS_PER_USER: crate::fast::Window =
+    crate::fast::Window { limit: 60, window_ms: 60_000 };

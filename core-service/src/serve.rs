@@ -3,18 +3,20 @@
 //! Stopping: no new connections; the requests being answered, and the work that outlives them, get
 //! [`limits::SHUTDOWN_GRACE`]; the jobs end after their round; the ledger is closed last.
 
-use crate::app::App;
+use crate::app::{App, Parts, Settings};
 use crate::auth::keys::Keys;
 use crate::clock::{Clock, SystemClock};
 use crate::db::folder::DataFolder;
 use crate::db::{Db, Location, OpenError};
-use crate::engine::Engine;
+use crate::fast::FastStore;
+use crate::fast::guarded::Guarded;
+use crate::fast::memory::Memory;
+use crate::fast::redis::Redis;
 use crate::http::server;
-use crate::idempotency::in_flight::InFlight;
 use crate::ids::{IdGenerator, MAX_NODE};
 use crate::payments::sandbox::{Sandbox, WebhookSender};
-use crate::telemetry::{self, Metrics};
-use crate::{jobs, limits, router};
+use crate::telemetry;
+use crate::{gate, jobs, limits, router};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use std::io::{Read as _, Write as _};
@@ -26,7 +28,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// How the program ends when the data was written by another version: a caller can tell it apart.
 const EXIT_OTHER_VERSION: u8 = 3;
@@ -47,6 +48,10 @@ pub struct ServeArgs {
     /// share it, and then share --data for the keys. Without it, the ledger is a file in the data folder.
     #[arg(long, env = "TIFFIN_DATABASE_URL", hide_env_values = true)]
     database: Option<String>,
+    /// The fast store as a Redis or Valkey server, redis://host:port/number, shared by all cores of a ledger. Without it,
+    /// this process keeps what it needs by itself.
+    #[arg(long, env = "TIFFIN_REDIS_URL", hide_env_values = true)]
+    redis: Option<String>,
     /// The most units that a user may hold in unpaid orders.
     #[arg(long, env = "TIFFIN_HELD_UNITS", default_value_t = limits::HELD_UNITS,
           value_parser = clap::value_parser!(i64).range(1..))]
@@ -117,9 +122,11 @@ async fn work(
     with_sandbox: bool,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let tasks = app.tasks.clone();
+    let (tasks, stop_jobs) = (app.tasks.clone(), stop.clone());
     let routes = router::router(Arc::clone(&app), with_sandbox);
-    let mut jobs = tokio::spawn(keep_running(jobs::run(app, stop.clone()), stop.clone()));
+    let heal = heal_gate(Arc::clone(&app), stop.clone());
+    let jobs = async move { tokio::join!(jobs::run(app, stop_jobs), heal) };
+    let mut jobs = tokio::spawn(keep_running(async move { _ = jobs.await }, stop.clone()));
     let everything = async {
         server::serve(listener, routes, stop.clone()).await;
         tasks.close();
@@ -142,6 +149,14 @@ async fn work(
             if jobs.is_finished() { jobs.await? } else { Ok(()) }
         }
     }
+}
+
+/// Keeps the gate in step with the ledger.
+async fn heal_gate(app: Arc<App>, stop: CancellationToken) {
+    let (gate, owner) = (Arc::clone(&app.gate), app.ids.next().to_string());
+    let follow = gate::known::follow(Arc::clone(&gate), Arc::clone(&app.clock), stop.clone());
+    let repair = gate::repair::run(gate, owner, stop, |swept| app.metrics.gate_swept(swept));
+    tokio::join!(follow, repair);
 }
 
 /// Runs what has to run for as long as the core does: if it ends before `stop`, the core stops too, with
@@ -172,18 +187,21 @@ async fn build_app(
     let sender = WebhookSender::new(&core_url, Arc::clone(&keys), Arc::clone(&clock))
         .context("the sandbox cannot send webhooks")?;
     let ids = Arc::new(IdGenerator::above(Arc::clone(&clock), args.node, db.highest_id().await?));
-    Ok(Arc::new(App {
-        engine: Engine::start(db.clone(), Arc::clone(&clock), Arc::clone(&ids), || {}),
-        ids,
+    let store: Arc<dyn FastStore> = match &args.redis {
+        Some(url) => Arc::new(Redis::open(url)?),
+        None => Arc::new(Memory::new(Arc::clone(&clock))),
+    };
+    Ok(App::start(Parts {
+        fast: Arc::new(Guarded::new(store, Arc::clone(&clock))),
         clock,
-        in_flight: InFlight::default(),
+        ids,
         sandbox: Sandbox::with_webhooks(db.clone(), sender),
-        metrics: Metrics::default(),
-        tasks: TaskTracker::new(),
-        pay_within_ms: args.pay_within_s * 1_000,
-        held_units_cap: args.held_units,
         keys,
         db,
+        settings: Settings {
+            pay_within_ms: args.pay_within_s * 1_000,
+            held_units_cap: args.held_units,
+        },
     }))
 }
 

@@ -1,10 +1,12 @@
 //! What the core tells about itself: JSON log lines on stderr and metrics in the OpenMetrics text format.
 
+use crate::gate::repair::Swept;
 use http::Method;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::time::Duration;
@@ -54,6 +56,8 @@ pub struct Metrics {
     latency: Family<RouteLabels, Histogram>,
     orders: Family<OutcomeLabels, Counter>,
     webhooks: Family<OutcomeLabels, Counter>,
+    gate_off: Gauge,
+    gate_repaired: Counter,
 }
 
 impl Default for Metrics {
@@ -69,7 +73,12 @@ impl Default for Metrics {
         registry.register("request_seconds", "Time to answer", latency.clone());
         registry.register("orders", "Orders by what became of the request", orders.clone());
         registry.register("webhooks", "Payment webhooks by what became of them", webhooks.clone());
-        Self { registry, requests, latency, orders, webhooks }
+        let (gate_off, gate_repaired) = (Gauge::default(), Counter::default());
+        let help = "Counters of the gate that differed from the ledger at the last comparison";
+        registry.register("gate_drift", help, gate_off.clone());
+        let help = "Counters of the gate that were set to what the ledger has";
+        registry.register("gate_repairs", help, gate_repaired.clone());
+        Self { registry, requests, latency, orders, webhooks, gate_off, gate_repaired }
     }
 }
 
@@ -91,6 +100,12 @@ impl Metrics {
     /// Counts one webhook by its outcome: `applied`, `duplicate` or a problem's code.
     pub fn webhook(&self, outcome: &'static str) {
         self.webhooks.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Notes what a comparison of the gate with the ledger found.
+    pub fn gate_swept(&self, swept: Swept) {
+        self.gate_off.set(i64::try_from(swept.off).unwrap_or(i64::MAX));
+        self.gate_repaired.inc_by(swept.repaired);
     }
 
     /// The metrics as OpenMetrics text.

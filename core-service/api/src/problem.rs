@@ -133,6 +133,8 @@ error_codes! {
     CouponNotStackable = "coupon-not-stackable", 422, "These coupons cannot be used together";
     /// An import was refused whole; `errors` names each bad line.
     ImportRejected = "import-rejected", 422, "The import has bad rows; nothing was loaded";
+    /// Too many requests of one client in a short time.
+    RateLimited = "rate-limited", 429, "Too many requests; wait a moment";
     /// Headers are over the limit.
     HeadersTooLarge = "headers-too-large", 431, "The headers are too large";
     /// A defect on our side. Sending the request again under its Idempotency-Key is safe, but unlikely to
@@ -146,7 +148,7 @@ impl ErrorCode {
     /// Whether the very same request may succeed later, with no change on either side: not after a defect,
     /// which a retry meets again.
     pub const fn retryable(self) -> bool {
-        matches!(self, Self::IdempotencyInFlight | Self::Unavailable)
+        matches!(self, Self::IdempotencyInFlight | Self::RateLimited | Self::Unavailable)
     }
 }
 

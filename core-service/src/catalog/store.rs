@@ -5,7 +5,7 @@ pub mod import;
 pub mod known;
 
 use super::view::{StoredItem, StoredMenu, StoredStore};
-use crate::db::{Backend, Conn, DbError, Row};
+use crate::db::{Backend, Conn, DbError, Row, bulk};
 use sqlx::{Connection as _, QueryBuilder, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::id::{ItemId, StoreId};
@@ -113,6 +113,17 @@ pub async fn load_for_pricing(
         }
     }
     Ok(store.map(|store| PricingData { store, items }))
+}
+
+/// The versions of those of some stores that exist.
+pub async fn versions(
+    conn: &mut Conn,
+    ids: &BTreeSet<StoreId>,
+) -> Result<Vec<(StoreId, i64)>, DbError> {
+    let ids = ids.iter().map(|id| id.raw());
+    let rows = bulk::select_in(conn, "SELECT id, version FROM stores", "id", ids, "").await?;
+    let read = |row: &Row| Ok((StoreId::from_raw(row.try_get("id")?), row.try_get("version")?));
+    rows.iter().map(read).collect()
 }
 
 /// A store's version, the store, and everything that it sells, all as of one commit; `None` if there is no

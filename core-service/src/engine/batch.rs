@@ -41,12 +41,11 @@ pub(super) async fn run(shared: &Shared, commands: &mut [Box<dyn Command>]) -> R
         command.decide(&mut ledger);
     }
     pass(Step::Decided)?;
-    let saved = save::save(shared, &mut tx, ledger).await?;
+    let committed = ledger.committed();
+    save::save(shared, &mut tx, ledger).await?;
     pass(Step::Saved)?;
     tx.commit().await?;
     pass(Step::Committed)?;
-    if saved.news {
-        (shared.on_news)();
-    }
+    (shared.on_commit)(&committed);
     Ok(())
 }

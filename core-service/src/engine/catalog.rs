@@ -3,11 +3,10 @@
 //! A store's version grows with every edit of the store or its menu, and is read in each batch's own
 //! transaction: what is kept here under another version is not used.
 
-use crate::catalog::store::load_catalog;
+use crate::catalog::store::{load_catalog, versions};
 use crate::catalog::{item_served_at, store_open_at};
-use crate::db::{Conn, DbError, bulk};
+use crate::db::{Conn, DbError};
 use crate::limits;
-use sqlx::Row as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tiffin_api::id::{ItemId, StoreId};
@@ -78,12 +77,8 @@ impl CatalogCache {
         conn: &mut Conn,
         ids: &BTreeSet<StoreId>,
     ) -> Result<BTreeMap<StoreId, Arc<StoreCatalog>>, DbError> {
-        let raw = ids.iter().map(|id| id.raw());
-        let rows = bulk::select_in(conn, "SELECT id, version FROM stores", "id", raw, "").await?;
         let mut found = BTreeMap::new();
-        for row in rows {
-            let (id, version): (_, i64) =
-                (StoreId::from_raw(row.try_get("id")?), row.try_get("version")?);
+        for (id, version) in versions(conn, ids).await? {
             let kept = self.lock().get(&id).filter(|kept| kept.version == version).cloned();
             let catalog = match kept {
                 Some(catalog) => catalog,

@@ -24,7 +24,7 @@ mod working_set;
 
 pub use batch::{FailPoint, Step};
 pub use operation::{Operation, Stop, Wants};
-pub use working_set::{EventKey, WorkingSet};
+pub use working_set::{Committed, EventKey, Left, WorkingSet};
 
 use crate::clock::Clock;
 use crate::db::{Db, DbError, Dialect};
@@ -104,8 +104,8 @@ pub(crate) struct Shared {
     ids: Arc<IdGenerator>,
     catalog: CatalogCache,
     fail_point: Option<FailPoint>,
-    /// Called after every commit that left news.
-    on_news: Box<dyn Fn() + Send + Sync>,
+    /// Told of every commit, before anybody is answered.
+    on_commit: Box<dyn Fn(&Committed) + Send + Sync>,
 }
 
 /// The lanes. Dropping it ends them once what was queued is done.
@@ -114,14 +114,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the lanes. `on_news` is called after every commit that left something in the outbox.
+    /// Starts the lanes. `on_commit` is told of every commit before anybody is answered; it must not block.
     pub fn start(
         db: Db,
         clock: Arc<dyn Clock>,
         ids: Arc<IdGenerator>,
-        on_news: impl Fn() + Send + Sync + 'static,
+        on_commit: impl Fn(&Committed) + Send + Sync + 'static,
     ) -> Self {
-        Self::start_with(db, clock, ids, Box::new(on_news), None)
+        Self::start_with(db, clock, ids, Box::new(on_commit), None)
     }
 
     /// Starts lanes that fail where they are told to; for simulation.
@@ -131,14 +131,14 @@ impl Engine {
         ids: Arc<IdGenerator>,
         fail_point: FailPoint,
     ) -> Self {
-        Self::start_with(db, clock, ids, Box::new(|| {}), Some(fail_point))
+        Self::start_with(db, clock, ids, Box::new(|_| {}), Some(fail_point))
     }
 
     fn start_with(
         db: Db,
         clock: Arc<dyn Clock>,
         ids: Arc<IdGenerator>,
-        on_news: Box<dyn Fn() + Send + Sync>,
+        on_commit: Box<dyn Fn(&Committed) + Send + Sync>,
         fail_point: Option<FailPoint>,
     ) -> Self {
         let lanes = match db.dialect() {
@@ -147,7 +147,7 @@ impl Engine {
             Dialect::MySql => limits::LANES,
         };
         let catalog = CatalogCache::default();
-        let shared = Arc::new(Shared { db, clock, ids, catalog, fail_point, on_news });
+        let shared = Arc::new(Shared { db, clock, ids, catalog, fail_point, on_commit });
         let start = |_| {
             let (sender, queue) = mpsc::channel(limits::LANE_QUEUE);
             tokio::spawn(lane::run(Arc::clone(&shared), queue));
@@ -207,6 +207,3 @@ impl Engine {
         self.lanes.iter().map(|lane| lane.max_capacity() - lane.capacity()).sum()
     }
 }
-
-#[cfg(test)]
-mod tests;

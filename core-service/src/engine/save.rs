@@ -4,18 +4,12 @@ use super::{Shared, WorkingSet};
 use crate::db::{Conn, DbError, outbox};
 use crate::{idempotency, inventory, orders, payments};
 
-/// What was written.
-pub(super) struct Saved {
-    /// Whether the outbox has news.
-    pub(super) news: bool,
-}
-
 /// Writes the changes, kind by kind, in bulk.
 pub(super) async fn save(
     shared: &Shared,
     conn: &mut Conn,
     mut ledger: WorkingSet,
-) -> Result<Saved, DbError> {
+) -> Result<(), DbError> {
     let (dialect, now_ms) = (shared.db.dialect(), ledger.now_ms);
     idempotency::store::save(conn, &ledger.answers, now_ms).await?;
     payments::store::save_inbox(conn, &ledger.inbox, now_ms).await?;
@@ -24,8 +18,5 @@ pub(super) async fn save(
     payments::refund::save(conn, &ledger.refunds).await?;
     inventory::store::save_held(conn, dialect, &ledger.held_units).await?;
     inventory::store::save(conn, &ledger.stock).await?;
-    let news = ledger.take_news();
-    let saved = Saved { news: !news.is_empty() };
-    outbox::publish_all(conn, news).await?;
-    Ok(saved)
+    outbox::publish_all(conn, ledger.take_news()).await
 }

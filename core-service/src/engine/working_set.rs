@@ -9,7 +9,7 @@ use crate::db::DbError;
 use crate::db::outbox::{News, Topic};
 use crate::idempotency::store::Recorded;
 use crate::ids::IdGenerator;
-use crate::inventory::Stock;
+use crate::inventory::{Stock, StockMove};
 use crate::orders::store::Holds;
 use crate::payments::refund::RefundRow;
 use crate::payments::store::PaymentRow;
@@ -21,6 +21,30 @@ use tiffin_api::order::Order;
 
 /// A provider's event: the provider and the event's id.
 pub type EventKey = (String, String);
+
+/// An order that no longer waits for its payment.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// Its store.
+    pub store: StoreId,
+    /// Its user.
+    pub user: UserId,
+    /// What it held.
+    pub holds: Holds,
+    /// Whether that was released or committed.
+    pub stock_move: StockMove,
+}
+
+/// What a committed batch tells others in this process.
+#[derive(Debug, Clone, Default)]
+pub struct Committed {
+    /// Whether the outbox has news.
+    pub news: bool,
+    /// The idempotency keys that have an answer now.
+    pub scopes: Vec<String>,
+    /// Orders that no longer wait for their payment.
+    pub left: Vec<Left>,
+}
 
 /// The rows of a batch.
 pub struct WorkingSet {
@@ -48,6 +72,8 @@ pub struct WorkingSet {
     pub ordered_before: BTreeSet<UserId>,
     outbox: Vec<News>,
     outbox_kept: usize,
+    left: Vec<Left>,
+    left_kept: usize,
     ids: Arc<IdGenerator>,
 }
 
@@ -68,6 +94,8 @@ impl WorkingSet {
             ordered_before: BTreeSet::new(),
             outbox: Vec::new(),
             outbox_kept: 0,
+            left: Vec::new(),
+            left_kept: 0,
             ids,
         }
     }
@@ -101,6 +129,20 @@ impl WorkingSet {
         self.payments.values().filter(move |row| row.payment.order_id == order)
     }
 
+    /// Notes that an order no longer waits for its payment, for the gate's counters.
+    pub fn leaves(&mut self, left: Left) {
+        self.left.push(left);
+    }
+
+    /// What is told of the batch once it is committed.
+    pub(super) fn committed(&self) -> Committed {
+        Committed {
+            news: !self.outbox.is_empty(),
+            scopes: self.answers.inserted().map(|(scope, _)| scope.clone()).collect(),
+            left: self.left.clone(),
+        }
+    }
+
     /// What the batch leaves in the outbox.
     pub(super) fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.outbox)
@@ -109,6 +151,7 @@ impl WorkingSet {
     /// Makes what the command in progress did part of the batch.
     pub(super) fn keep(&mut self) {
         self.outbox_kept = self.outbox.len();
+        self.left_kept = self.left.len();
         self.answers.keep();
         self.inbox.keep();
         self.orders.keep();
@@ -122,6 +165,7 @@ impl WorkingSet {
     /// Takes back what the command in progress did.
     pub(super) fn undo(&mut self) {
         self.outbox.truncate(self.outbox_kept);
+        self.left.truncate(self.left_kept);
         self.answers.undo();
         self.inbox.undo();
         self.orders.undo();

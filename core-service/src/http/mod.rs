@@ -7,5 +7,6 @@ pub mod etag;
 pub mod extract;
 pub mod lang;
 pub mod layers;
+pub mod limit;
 pub mod openapi;
 pub mod server;

@@ -1,6 +1,7 @@
 //! The API of orders: [`create`] places one, [`moves`] takes it from state to state, and here they are read.
 
 mod create;
+mod gated;
 mod moves;
 
 use super::moves::not_found;

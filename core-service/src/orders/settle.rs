@@ -7,7 +7,7 @@
 use super::state::{self, InvalidMove, Move, Step};
 use crate::db::DbError;
 use crate::db::outbox::Topic;
-use crate::engine::WorkingSet;
+use crate::engine::{Left, WorkingSet};
 use crate::inventory::StockMove;
 use crate::payments::{reconcile, refund};
 use serde_json::json;
@@ -28,7 +28,7 @@ pub enum MoveError {
 /// Moves an order.
 pub fn apply(ledger: &mut WorkingSet, id: OrderId, wanted: Move) -> Result<Step, MoveError> {
     let order = ledger.order(id)?;
-    let (from, user) = (order.state, order.user_id);
+    let (from, user, store) = (order.state, order.user_id, order.store_id);
     let step = state::step(from, order.fulfilment.kind(), wanted)?;
     let Step::To(target) = step else { return Ok(step) };
     if state::holds_stock(from) {
@@ -36,6 +36,8 @@ pub fn apply(ledger: &mut WorkingSet, id: OrderId, wanted: Move) -> Result<Step,
             if target == OrderState::Closed { StockMove::Release } else { StockMove::Commit };
         move_stock(ledger, id, stock_move)?;
         hold_fewer(ledger, id, user)?;
+        let holds = ledger.holds.get(&id).cloned().unwrap_or_default();
+        ledger.leaves(Left { store, user, holds, stock_move });
     }
     let now_ms = ledger.now_ms;
     let order = ledger.orders.get_mut(&id).expect("it was found above");

@@ -12,6 +12,7 @@ use crate::auth::Caller;
 use crate::engine::Done;
 use crate::http::error::ApiError;
 use crate::http::extract::{IdempotencyKey, Json, Path};
+use crate::http::limit;
 use crate::idempotency::{self, Executed, Keyed};
 use crate::orders;
 use axum::extract::State;
@@ -68,6 +69,7 @@ async fn pay(
     method: PaymentMethod,
 ) -> Result<Executed, ApiError> {
     let (order, lane) = orders::http::lane_of(&app, &order).await?;
+    limit::payment(&app, principal.user_id, &keyed.scope).await?;
     let _claim = idempotency::claim(&app, &keyed)?;
     let id = PaymentId::from_raw(app.ids.next());
     let write_down = WriteDown { id, order, user: principal.user_id, method, keyed: keyed.clone() };

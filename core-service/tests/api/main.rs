@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the report")]
 #![expect(unreachable_pub, reason = "`pub` marks what the test modules share; nothing is outside")]
 
+mod engine;
+mod gate;
 mod idempotency;
 mod orders;
 mod payments;

@@ -1,16 +1,17 @@
 //! Starts a core with a small store and speaks to it.
 
-use core_service::app::App;
+use core_service::app::{App, Parts, Settings};
 use core_service::auth::keys::Keys;
 use core_service::clock::{Clock, ManualClock};
 use core_service::db::{Db, Location};
-use core_service::engine::Engine;
-use core_service::idempotency::in_flight::InFlight;
+use core_service::fast::FastStore;
+use core_service::fast::guarded::Guarded;
+use core_service::fast::memory::Memory;
+use core_service::fast::redis::Redis;
 use core_service::ids::IdGenerator;
 use core_service::payments::sandbox::{Sandbox, WebhookSender};
 use core_service::payments::signature;
-use core_service::telemetry::Metrics;
-use core_service::{jobs, limits, router};
+use core_service::{jobs, router};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -20,7 +21,6 @@ use tempfile::TempDir;
 use tiffin_api::id::UserId;
 use tiffin_api::token::{Principal, Role};
 use tokio::net::TcpListener;
-use tokio_util::task::TaskTracker;
 
 /// 2026-11-25T12:00:00Z, a Wednesday.
 const NOW_MS: i64 = 1_795_608_000_000;
@@ -72,6 +72,20 @@ fn ledger(folder: &std::path::Path) -> Location {
     }
 }
 
+/// A logical database of the test's own on the server that `TIFFIN_TEST_REDIS_URL` names, or one in process.
+async fn fast_store(clock: Arc<ManualClock>) -> Arc<dyn FastStore> {
+    static DATABASES_USED: AtomicU64 = AtomicU64::new(0);
+    let Ok(server) = std::env::var("TIFFIN_TEST_REDIS_URL") else {
+        return Arc::new(Memory::new(clock));
+    };
+    let number = DATABASES_USED.fetch_add(1, Ordering::SeqCst);
+    let url = format!("{}/{number}", server.trim_end_matches('/'));
+    let client = redis::Client::open(url.as_str()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("FLUSHDB").exec_async(&mut connection).await.unwrap();
+    Arc::new(Redis::open(&url).unwrap())
+}
+
 /// A running core.
 pub struct Core {
     pub app: Arc<App>,
@@ -92,18 +106,13 @@ impl Core {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let sender = WebhookSender::new(&url, Arc::clone(&keys), clock.clone()).unwrap();
-        let ids = Arc::new(IdGenerator::new(clock.clone(), 1));
-        let app = Arc::new(App {
-            engine: Engine::start(db.clone(), clock.clone(), Arc::clone(&ids), || {}),
+        let app = App::start(Parts {
+            fast: Arc::new(Guarded::new(fast_store(clock.clone()).await, clock.clone())),
             clock: clock.clone(),
-            ids,
-            keys,
-            in_flight: InFlight::default(),
+            ids: Arc::new(IdGenerator::new(clock.clone(), 1)),
             sandbox: Sandbox::with_webhooks(db.clone(), sender),
-            metrics: Metrics::default(),
-            tasks: TaskTracker::new(),
-            pay_within_ms: limits::PAY_WITHIN_MS,
-            held_units_cap: limits::HELD_UNITS,
+            settings: Settings::default(),
+            keys,
             db,
         });
         let routes = router::router(Arc::clone(&app), true);

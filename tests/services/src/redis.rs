@@ -20,6 +20,8 @@ pub(crate) fn plan(folder: &Path, programs: &Programs, port: u16) -> Plan {
             .flat_map(|pair| pair.split(' '))
             .map(Into::into)
             .collect();
+    // Tests that run side by side take a logical database each.
+    arguments.extend(["--databases".into(), "4096".into()]);
     arguments.extend(["--save".into(), "".into()]);
     arguments.extend(["--dir".into(), folder.join(DATA).into_os_string()]);
     Plan {

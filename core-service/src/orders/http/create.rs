@@ -1,10 +1,12 @@
 //! `POST /v1/orders`.
 
+use super::gated;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::http::error::ApiError;
 use crate::http::extract::{IdempotencyKey, Json};
-use crate::idempotency::{self, Executed, Keyed};
+use crate::http::limit;
+use crate::idempotency::{Executed, Keyed};
 use crate::limits;
 use crate::orders::create::Create;
 use crate::pricing::quote_id;
@@ -70,15 +72,15 @@ async fn place(
     body: PlaceOrder,
 ) -> Result<Executed, ApiError> {
     let quoted = body.quote_id.as_deref().map(|id| quote_id::read(&app.keys, &body.basket, id));
-    let lane = body.basket.store_id;
+    limit::write(app, user).await?;
     let create = Create {
         id: OrderId::from_raw(app.ids.next()),
         user,
         quoted,
-        pay_within_ms: app.pay_within_ms,
-        held_units_cap: app.held_units_cap,
+        pay_within_ms: app.settings.pay_within_ms,
+        held_units_cap: app.settings.held_units_cap,
         keys: Arc::clone(&app.keys),
         body,
     };
-    idempotency::execute(app, lane, keyed, create).await
+    gated::place(app, keyed, create).await
 }

@@ -1,0 +1,136 @@
+//! The gate heals by itself: what missed a move is loaded anew, and a sweep compares every counter with the ledger.
+//!
+//! Under load a counter runs ahead of the ledger by what is on its way, so one difference says nothing. A counter
+//! that lies off in two sweeps in a row is set to what the ledger has; if it was right after all, it is then too
+//! high by what was on its way, which costs trips to the ledger, and each of these sets it right.
+
+use super::{Gate, store};
+use crate::db::DbError;
+use crate::fast::guarded::Drift;
+use crate::fast::{FastStore as _, GateTag};
+use crate::limits;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// What a sweep found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Counters that were compared.
+    pub compared: u64,
+    /// Those that differed from the ledger.
+    pub off: u64,
+    /// Those that were set.
+    pub repaired: u64,
+}
+
+/// Repairs until `stop`.
+pub async fn run(gate: Arc<Gate>, owner: String, stop: CancellationToken, seen: impl Fn(Swept)) {
+    let mut sweep = Sweep::default();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(limits::GATE_REPAIR) => {}
+        }
+        gate.mend_drift().await;
+        // Several cores may do it; one is enough. If nobody can tell, there is nothing to repair either.
+        let ours = gate.fast.lease("gate-repair", &owner, limits::GATE_REPAIR_LEASE).await;
+        if ours == Ok(true) {
+            match sweep.run(&gate).await {
+                Ok(swept) => seen(swept),
+                Err(error) => {
+                    tracing::warn!(%error, "the gate could not be compared with the ledger")
+                }
+            }
+        }
+    }
+}
+
+impl Gate {
+    /// Loads the gates anew that missed a move.
+    pub async fn mend_drift(&self) {
+        let Drift { gates, everything } = self.fast.take_drift();
+        let mut again = Drift { gates: BTreeSet::new(), everything };
+        for tag in gates {
+            if !self.mend(tag).await {
+                again.gates.insert(tag);
+            }
+        }
+        // Of everything, each sweep finds what is off.
+        again.everything = false;
+        self.fast.put_drift(again);
+    }
+
+    async fn mend(&self, tag: GateTag) -> bool {
+        let left = match tag {
+            GateTag::Store(store) => store::all_left(&self.db, store).await,
+            GateTag::Template(_) => Ok(Vec::new()),
+        };
+        match left {
+            Ok(left) if left.is_empty() => true,
+            Ok(left) => self.fast.load(tag, &left, true).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+}
+
+/// Compares every counter with the ledger, again and again.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    /// What was off the last time, by gate and item.
+    suspects: BTreeSet<(i64, i64)>,
+}
+
+impl Sweep {
+    /// One comparison of everything.
+    pub async fn run(&mut self, gate: &Gate) -> Result<Swept, DbError> {
+        let mut swept = Swept::default();
+        let mut suspects = BTreeSet::new();
+        let mut after = (0, 0);
+        loop {
+            let page = store::page(&gate.db, after).await?;
+            let Some(last) = page.last() else { break };
+            after = (last.store, last.item);
+            let mut stores: BTreeMap<i64, Vec<(i64, i64)>> = BTreeMap::new();
+            for left in page {
+                stores.entry(left.store).or_default().push((left.item, left.available));
+            }
+            for (store, left) in stores {
+                self.compare(gate, store, &left, &mut suspects, &mut swept).await;
+            }
+        }
+        self.suspects = suspects;
+        Ok(swept)
+    }
+
+    async fn compare(
+        &self,
+        gate: &Gate,
+        store: i64,
+        left: &[(i64, i64)],
+        suspects: &mut BTreeSet<(i64, i64)>,
+        swept: &mut Swept,
+    ) {
+        let tag = GateTag::Store(store);
+        let items: Vec<_> = left.iter().map(|(item, _)| *item).collect();
+        let Ok(counters) = gate.fast.counters(tag, &items).await else { return };
+        let mut repair = Vec::new();
+        for ((item, available), counter) in left.iter().zip(counters) {
+            let Some(counter) = counter else { continue };
+            swept.compared += 1;
+            if counter == *available {
+                continue;
+            }
+            swept.off += 1;
+            if self.suspects.contains(&(store, *item)) {
+                repair.push((*item, *available));
+            } else {
+                suspects.insert((store, *item));
+            }
+        }
+        if !repair.is_empty() && gate.fast.load(tag, &repair, true).await.is_ok() {
+            swept.repaired += repair.len() as u64;
+        }
+    }
+}
