@@ -28,10 +28,10 @@ pub const FILL_CHUNK_ORDERS: u64 = 100_000;
 pub const LATENCY_LOAD: f64 = 0.7;
 /// Connections of the open loop: more than are ever busy unless the system falls behind.
 pub const OPEN_CONNECTIONS: usize = 384;
-/// Buyers with a signed token, at first and at most; each request takes the next one.
+/// Buyers with a signed token; each request takes the next one, and beyond the last the first again.
 pub const BUYERS: usize = 60_000;
-/// See [`BUYERS`]. Beyond it buyers order again.
-pub const BUYERS_MOST: usize = 200_000;
+/// The units that a buyer may hold in unpaid orders: nobody pays here, so it must not bound the run.
+pub const HELD_UNITS: u32 = 1_000_000;
 /// After how long tokens are signed anew; they hold for an hour.
 pub const TOKENS_RENEWED_AFTER: Duration = Duration::from_secs(45 * 60);
 /// How long a quick run may take until its last measurement begins.

@@ -7,8 +7,8 @@ use super::store;
 use crate::limits;
 use anyhow::Context as _;
 use core_service::auth::keys::Keys;
-use core_service::catalog::{item_served_at, store_open_at};
 use core_service::clock::{Clock, SystemClock};
+use core_service::engine::catalog::StoreCatalog;
 use core_service::http::error::ApiError;
 use core_service::idempotency::{Answer, Keyed};
 use core_service::ids::IdGenerator;
@@ -22,21 +22,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use tiffin_api::id::{ItemId, OrderId, StoreId, UserId};
-use tiffin_api::import::{ItemRow, StoreRow};
 use tiffin_api::order::{Order, OrderState, PlaceOrder};
 use tiffin_api::{ErrorCode, FieldError, Problem};
 
 /// Baselines mint ids as a node that no core leases while they run.
 const NODE: i64 = 1_023;
-
-/// A store and all its items.
-#[derive(Debug)]
-pub struct StoreData {
-    /// The store.
-    pub store: StoreRow,
-    /// What it sells.
-    pub items: BTreeMap<ItemId, ItemRow>,
-}
 
 /// What every request shares.
 pub struct Shop {
@@ -48,7 +38,7 @@ pub struct Shop {
     pub ids: IdGenerator,
     /// The core's counters.
     pub metrics: Metrics,
-    stores: HashMap<StoreId, StoreData>,
+    stores: HashMap<StoreId, StoreCatalog>,
 }
 
 /// A request to buy, read and checked.
@@ -126,17 +116,16 @@ impl Shop {
         })?;
         let now_ms = purchase.now_ms;
         let lines = basket.lines.iter().map(|line| line.item_id);
-        let not_served: Vec<_> = lines
-            .filter(|id| {
-                data.items.get(id).is_some_and(|item| !item_served_at(&data.store, item, now_ms))
-            })
-            .collect();
+        let (open, not_served) = data.closed_now(lines, now_ms);
         let facts = Facts {
             store: &data.store,
             items: &data.items,
             available,
-            open: store_open_at(&data.store, now_ms),
+            open,
             not_served: &not_served,
+            // The core looks at what the buyer holds; a baseline may do without.
+            held_units: 0,
+            held_units_cap: i64::MAX,
             now_ms,
         };
         let quoted = purchase.body.quote_id.as_ref();
@@ -189,5 +178,6 @@ fn problem_of(error: PlaceError) -> Problem {
         PlaceError::StoreClosed => Problem::new(ErrorCode::StoreClosed, detail),
         PlaceError::NotServed(_) => Problem::new(ErrorCode::ItemUnavailable, detail),
         PlaceError::OutOfStock { .. } => Problem::new(ErrorCode::OutOfStock, detail),
+        PlaceError::HoldsTooMuch { .. } => Problem::new(ErrorCode::HoldLimitReached, detail),
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! Statements take portions of fixed sizes, so each is prepared once on a connection, whatever the batch.
 
-use super::shop::{Sale, StoreData};
-use anyhow::Context as _;
+use super::shop::Sale;
+use core_service::engine::catalog::StoreCatalog;
 use core_service::idempotency::{Answer, Keyed};
 use serde::Serialize;
 use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlPool};
 use sqlx::{AssertSqlSafe, Executor as _, MySql, Row as _};
 use std::collections::{BTreeMap, HashMap};
 use tiffin_api::id::{ItemId, StoreId, UserId};
+use tiffin_api::import::ItemRow;
 use tiffin_api::order::{Order, OrderState};
 use tiffin_api::quote::{Fulfilment, Pricing};
 
@@ -35,22 +36,23 @@ pub fn is_conflict(error: &sqlx::Error) -> bool {
 }
 
 /// Every store with its items.
-pub async fn catalogue(pool: &MySqlPool) -> anyhow::Result<HashMap<StoreId, StoreData>> {
-    let mut stores = HashMap::new();
-    for row in sqlx::query("SELECT id, definition FROM stores").fetch_all(pool).await? {
-        let store = serde_json::from_str(row.try_get("definition")?)?;
-        let id = StoreId::from_raw(row.try_get("id")?);
-        stores.insert(id, StoreData { store, items: BTreeMap::new() });
-    }
+pub async fn catalogue(pool: &MySqlPool) -> anyhow::Result<HashMap<StoreId, StoreCatalog>> {
+    let mut items: HashMap<StoreId, BTreeMap<ItemId, ItemRow>> = HashMap::new();
     for row in sqlx::query("SELECT id, store_id, definition FROM items").fetch_all(pool).await? {
-        let store = stores.get_mut(&StoreId::from_raw(row.try_get("store_id")?));
         let item = serde_json::from_str(row.try_get("definition")?)?;
-        store
-            .context("an item without its store")?
-            .items
-            .insert(ItemId::from_raw(row.try_get("id")?), item);
+        let store_items = items.entry(StoreId::from_raw(row.try_get("store_id")?)).or_default();
+        store_items.insert(ItemId::from_raw(row.try_get("id")?), item);
     }
-    Ok(stores)
+    let stores = sqlx::query("SELECT id, version, definition FROM stores").fetch_all(pool).await?;
+    stores
+        .iter()
+        .map(|row| {
+            let id = StoreId::from_raw(row.try_get("id")?);
+            let store = serde_json::from_str(row.try_get("definition")?)?;
+            let items = items.remove(&id).unwrap_or_default();
+            Ok((id, StoreCatalog::new(row.try_get("version")?, store, items)))
+        })
+        .collect()
 }
 
 /// What is left of every item.

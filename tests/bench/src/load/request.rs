@@ -30,39 +30,21 @@ pub struct Buyers {
 }
 
 impl Buyers {
-    /// Signs tokens for the first buyers.
+    /// Signs a token for each of [`limits::BUYERS`].
     pub fn sign(keys: &Keys) -> Self {
-        let buyers = Self {
-            tokens: RefCell::default(),
+        Self {
+            tokens: RefCell::new(tokens(keys)),
             signed_at: Cell::new(Instant::now()),
             cursor: Cell::new(0),
-        };
-        buyers.provide(keys, limits::BUYERS);
-        buyers
+        }
     }
 
-    /// Makes sure that there are `wanted` buyers whose tokens hold for the next measurement, as far as the
-    /// limit allows. To be called outside of measurements: signing takes time.
-    pub fn provide(&self, keys: &Keys, wanted: usize) {
-        let mut tokens = self.tokens.borrow_mut();
+    /// Signs anew if the tokens would soon expire. To be called outside of measurements: it takes time.
+    pub fn renew(&self, keys: &Keys) {
         if self.signed_at.get().elapsed() > limits::TOKENS_RENEWED_AFTER {
-            tokens.clear();
+            self.tokens.replace(tokens(keys));
             self.signed_at.set(Instant::now());
         }
-        let (from, to) = (tokens.len(), wanted.clamp(limits::BUYERS, limits::BUYERS_MOST));
-        if from >= to {
-            return;
-        }
-        let now_ms = SystemClock.now_ms();
-        let middle = from + (to - from) / 2;
-        let sign =
-            |n| keys.sign_token(&Principal::new(user(n), &[Role::Diner]), now_ms, MAX_LIFETIME_S);
-        let halves = std::thread::scope(|scope| {
-            let second = scope.spawn(move || (middle..to).map(sign).collect::<Vec<_>>());
-            let first: Vec<_> = (from..middle).map(sign).collect();
-            [first, second.join().expect("signing does not panic")]
-        });
-        tokens.extend(halves.into_iter().flatten());
     }
 
     fn with_next<R>(&self, f: impl FnOnce(&str) -> R) -> R {
@@ -71,6 +53,19 @@ impl Buyers {
         self.cursor.set(next + 1);
         f(&tokens[next])
     }
+}
+
+fn tokens(keys: &Keys) -> Vec<String> {
+    let now_ms = SystemClock.now_ms();
+    let sign =
+        |n| keys.sign_token(&Principal::new(user(n), &[Role::Diner]), now_ms, MAX_LIFETIME_S);
+    let middle = limits::BUYERS / 2;
+    std::thread::scope(|scope| {
+        let second = scope.spawn(move || (middle..limits::BUYERS).map(sign).collect::<Vec<_>>());
+        let mut all: Vec<_> = (0..middle).map(sign).collect();
+        all.extend(second.join().expect("signing does not panic"));
+        all
+    })
 }
 
 /// The body that orders one unit.
@@ -162,7 +157,7 @@ mod tests {
 
     #[test]
     fn buyers_do_not_repeat() {
-        let users: BTreeSet<_> = (0..limits::BUYERS_MOST).map(user).collect();
-        assert_eq!(users.len(), limits::BUYERS_MOST);
+        let users: BTreeSet<_> = (0..limits::BUYERS).map(user).collect();
+        assert_eq!(users.len(), limits::BUYERS);
     }
 }

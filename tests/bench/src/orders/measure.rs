@@ -133,7 +133,7 @@ pub async fn measure(
 
 async fn once(world: &World, running: &Running, task: &Task<'_>) -> anyhow::Result<Measurement> {
     let bodies = task.items.iter().map(|item| body(item.store_id, item.id)).collect();
-    world.buyers.provide(&world.keys, limits::BUYERS);
+    world.buyers.renew(&world.keys);
     // The time tells the keys of this measurement from those of all others on the same ledger.
     let prefix =
         format!("{:x}", core_service::clock::Clock::now_ms(&core_service::clock::SystemClock));

@@ -202,7 +202,8 @@ impl World {
         let mut command = Command::new(&self.core);
         command.arg("serve").arg("--data").arg(&self.data);
         command.arg("--database").arg(self.services.database_url_for(&place.database));
-        command.arg("--redis").arg(self.redis_url_of(place));
+        command.env("TIFFIN_REDIS_URL", self.redis_url_of(place));
+        command.arg("--held-units").arg(limits::HELD_UNITS.to_string());
         command.arg("--pay-within-s").arg(limits::CORE_PAY_WITHIN_S.to_string());
         Process::serve(name, command, &self.logs).await
     }
