@@ -1,6 +1,7 @@
 //! What every handler and job shares.
 
 use crate::auth::keys::Keys;
+use crate::auth::tokens::Tokens;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::engine::Engine;
@@ -30,6 +31,8 @@ pub struct App {
     pub ids: Arc<IdGenerator>,
     /// Secrets: they sign tokens, quotes and webhooks.
     pub keys: Arc<Keys>,
+    /// Tokens that were verified lately.
+    pub tokens: Tokens,
     /// Idempotency keys being worked on.
     pub in_flight: InFlight,
     /// The payment provider.
@@ -91,6 +94,7 @@ impl App {
             gate,
             ids,
             keys,
+            tokens: Tokens::default(),
             in_flight: InFlight::default(),
             sandbox,
             metrics: Metrics::default(),

@@ -109,6 +109,8 @@ pub const RETRY_AFTER_S: u64 = 1;
 /// How long an edge may remember that something does not exist: it then asks once for a thousand
 /// requests, s.
 pub const ABSENCE_MAX_AGE_S: u64 = 5;
+/// The most verified tokens that are kept.
+pub const TOKENS_KEPT: u64 = 65_536;
 /// How long the public keys may be kept, s.
 pub const KEYS_MAX_AGE_S: u64 = 300;
 /// How long a stop lets clients take in the answers that are ready.

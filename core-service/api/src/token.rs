@@ -182,6 +182,11 @@ impl Verifier {
 
     /// Verifies the signature and the claims at `now_ms`.
     pub fn verify(&self, token: &str, now_ms: i64) -> Result<Principal, TokenError> {
+        self.examine(token)?.at(now_ms).cloned()
+    }
+
+    /// Verifies everything but whether the token holds now: what was found can be kept and asked that again.
+    pub fn examine(&self, token: &str) -> Result<Examined, TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Malformed);
         }
@@ -205,14 +210,29 @@ impl Verifier {
         if expires_ms.saturating_sub(issued_ms) > MAX_LIFETIME_S * 1_000 {
             return Err(TokenError::TooLongLived);
         }
-        if now_ms.saturating_add(CLOCK_LEEWAY_MS) < from_ms {
+        let Claims { sub, roles, stores, .. } = claims.custom.clone();
+        Ok(Examined { principal: Principal { user_id: sub, roles, stores }, from_ms, expires_ms })
+    }
+}
+
+/// A token whose signature is genuine.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    principal: Principal,
+    from_ms: i64,
+    expires_ms: i64,
+}
+
+impl Examined {
+    /// The principal, if the token holds at `now_ms`.
+    pub fn at(&self, now_ms: i64) -> Result<&Principal, TokenError> {
+        if now_ms.saturating_add(CLOCK_LEEWAY_MS) < self.from_ms {
             return Err(TokenError::NotYetValid);
         }
-        if now_ms.saturating_sub(CLOCK_LEEWAY_MS) >= expires_ms {
+        if now_ms.saturating_sub(CLOCK_LEEWAY_MS) >= self.expires_ms {
             return Err(TokenError::Expired);
         }
-        let Claims { sub, roles, stores, .. } = claims.custom.clone();
-        Ok(Principal { user_id: sub, roles, stores })
+        Ok(&self.principal)
     }
 }
 

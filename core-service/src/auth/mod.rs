@@ -1,8 +1,10 @@
 //! Who is asking: the keys that sign tokens, and the check of a request's token.
 //!
-//! Start with [`keys::Keys`] for what lies on disk and [`Caller`] for what a handler asks for.
+//! Start with [`keys::Keys`] for what lies on disk and [`Caller`] for what a handler asks for; [`tokens`] keeps
+//! what was verified lately.
 
 pub mod keys;
+pub mod tokens;
 
 use crate::app::App;
 use crate::http::error::ApiError;
@@ -69,6 +71,6 @@ impl FromRequestParts<Arc<App>> for Caller {
             .and_then(token::bearer)
             .ok_or(AuthError::Missing)?;
         let now_ms = app.clock.now_ms();
-        app.keys.verifier().verify(token, now_ms).map(Self).map_err(AuthError::Invalid)
+        app.tokens.verify(&app.keys, token, now_ms).map(Self).map_err(AuthError::Invalid)
     }
 }
