@@ -1,5 +1,5 @@
 //! What happens without anybody asking: unpaid orders close, undecided payments are asked about, refunds
-//! are sent, old answers are forgotten.
+//! are sent, coupons run out, old answers are forgotten.
 //!
 //! Each job finds its work in the tables, so a crash loses none, and work that is done twice has no effect
 //! the second time. One row that cannot be handled is logged and does not hold up the others.
@@ -12,7 +12,7 @@ use crate::orders::moves::CloseUnpaid;
 use crate::orders::store as orders;
 use crate::payments::store as payments;
 use crate::payments::{reconcile, refund};
-use crate::{idempotency, limits};
+use crate::{coupons, idempotency, limits};
 use std::sync::Arc;
 use tiffin_api::id::{OrderId, PaymentId, RefundId};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +49,11 @@ pub async fn run_once(app: &App) {
             Ok(done) => tracing::info!(?job, done, "a job did its work"),
             Err(error) => tracing::error!(?job, %error, "a job failed and will run again"),
         }
+    }
+    match coupons::jobs::expire(app).await {
+        Ok(0) => {}
+        Ok(done) => tracing::info!(done, "coupons ran out"),
+        Err(error) => tracing::error!(%error, "coupons are held up; it will be tried again"),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::{layers, openapi};
-use crate::{catalog, deals, limits, orders, payments, pricing};
+use crate::{catalog, coupons, deals, limits, orders, payments, pricing};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -22,6 +22,7 @@ pub fn router(app: Arc<App>, with_sandbox: bool) -> Router {
         .merge(pricing::routes())
         .merge(orders::routes())
         .merge(payments::routes())
+        .merge(coupons::routes())
         .split_for_parts();
     openapi::complete(&mut openapi);
     let openapi = Arc::new(openapi);

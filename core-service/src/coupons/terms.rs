@@ -9,7 +9,6 @@
 use crate::catalog::faults::Faults;
 use crate::catalog::state::{check_ref, check_text};
 use crate::limits;
-use std::collections::BTreeSet;
 use tiffin_api::coupon::{Benefit, Caps, CouponTerms, ItemOff, Scope, Validity};
 use tiffin_api::id::ItemId;
 use tiffin_api::money::PPM;
@@ -49,8 +48,8 @@ pub fn check(terms: &CouponTerms) -> Faults {
     faults
 }
 
-/// The items that the terms name: the store must have them.
-pub fn items(terms: &CouponTerms) -> BTreeSet<ItemId> {
+/// The items that the terms name, each with its JSON Pointer: the store must have them.
+pub fn items(terms: &CouponTerms) -> Vec<(String, ItemId)> {
     let listed = match &terms.scope {
         Scope::All => &[][..],
         Scope::Listed { item_ids, .. } => item_ids,
@@ -59,7 +58,9 @@ pub fn items(terms: &CouponTerms) -> BTreeSet<ItemId> {
         Benefit::BuyXGetY { item_id, .. } | Benefit::Item { item_id, .. } => Some(*item_id),
         Benefit::Fixed { .. } | Benefit::Percent { .. } | Benefit::FreeDelivery { .. } => None,
     };
-    listed.iter().copied().chain(own).collect()
+    let listed = listed.iter().enumerate();
+    let listed = listed.map(|(index, item_id)| (format!("/scope/item_ids/{index}"), *item_id));
+    own.map(|item_id| ("/benefit/item_id".to_owned(), item_id)).into_iter().chain(listed).collect()
 }
 
 fn names_parts_of_a_store(terms: &CouponTerms) -> bool {

@@ -205,6 +205,8 @@ impl Db {
             "SELECT MAX(id) FROM (SELECT MAX(id) AS id FROM outbox \
              UNION ALL SELECT MAX(id) FROM stores UNION ALL SELECT MAX(id) FROM items \
              UNION ALL SELECT MAX(id) FROM deals UNION ALL SELECT MAX(id) FROM orders \
+             UNION ALL SELECT MAX(id) FROM coupons \
+             UNION ALL SELECT MAX(id) FROM coupon_templates \
              UNION ALL SELECT MAX(id) FROM payments UNION ALL SELECT MAX(id) FROM refunds) AS ids",
         )
         .fetch_one(&mut *self.read().await?)

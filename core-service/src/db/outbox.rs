@@ -15,6 +15,10 @@ pub enum Topic {
     OrderChanged,
     /// A payment or its refund moved.
     PaymentChanged,
+    /// A coupon was claimed or moved.
+    CouponChanged,
+    /// A coupon template was made.
+    CouponTemplateChanged,
 }
 
 impl Topic {
@@ -24,6 +28,8 @@ impl Topic {
             Self::DealChanged => "deal.changed",
             Self::OrderChanged => "order.changed",
             Self::PaymentChanged => "payment.changed",
+            Self::CouponChanged => "coupon.changed",
+            Self::CouponTemplateChanged => "coupon-template.changed",
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Loads the rows that a batch names, and those that belong to them.
 //!
-//! What is locked is locked in one order for every batch of every core: orders, held units, stock, each by its
-//! key. Whatever hangs on an order (lines, payments, refunds) is only written under that order's lock and
+//! What is locked is locked in one order for every batch of every core: orders, coupons, their counters, held
+//! units, stock, each by its key. Whatever hangs on an order (lines, payments, refunds) is only written under that order's lock and
 //! needs none of its own. Stock comes last: it is what others wait for.
 
 use super::operation::Wants;
 use super::{Shared, WorkingSet};
 use crate::db::{Conn, DbError};
 use crate::orders::state::holds_stock;
-use crate::{idempotency, inventory, orders, payments};
+use crate::{coupons, idempotency, inventory, orders, payments};
 
 /// Fills the working set.
 pub(super) async fn load(
@@ -31,10 +31,16 @@ pub(super) async fn load(
         wants.users.insert(order.user_id);
         let holds = ledger.holds.get(&order.id).into_iter().flatten();
         wants.items.extend(holds.map(|(item, _)| *item));
+        let discounts = order.pricing.discounts.iter();
+        wants.coupons.extend(discounts.map(|discount| discount.coupon_id));
     }
+    coupons::store::load(conn, dialect, &wants, ledger).await?;
 
     inventory::store::lock_held(conn, dialect, wants.users, &mut ledger.held_units).await?;
-    ledger.ordered_before = orders::store::ordered_before(conn, wants.newcomers).await?;
+    // Under the lock of the user's held units, which every order takes.
+    if ledger.coupon_templates.values().any(|template| template.terms.first_order) {
+        ledger.standing = orders::store::standing(conn, wants.newcomers).await?;
+    }
     ledger.catalog = shared.catalog.load(conn, &wants.stores).await?;
     inventory::store::lock(conn, dialect, wants.items, &mut ledger.stock).await
 }

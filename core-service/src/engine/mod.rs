@@ -9,8 +9,8 @@
 //! Invariants: what one command did is undone if it is refused or panics, and the others go on; nothing is
 //! answered with success before its commit; a commit whose outcome is unknown is settled by doing the batch
 //! again, which finds the idempotency records that it left, if it did; a full lane refuses. Several cores may
-//! run lanes over the same rows: the row locks, taken in one order (orders, then held units, then stock, each
-//! by key), keep them right.
+//! run lanes over the same rows: the row locks, taken in one order (orders, coupons, their counters, held units,
+//! stock, each by key), keep them right.
 
 mod batch;
 pub mod catalog;

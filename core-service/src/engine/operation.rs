@@ -7,15 +7,18 @@ use crate::http::error::ApiError;
 use crate::idempotency::Answer;
 use std::collections::BTreeSet;
 use tiffin_api::Problem;
-use tiffin_api::id::{ItemId, OrderId, PaymentId, RefundId, StoreId, UserId};
+use tiffin_api::id::{
+    CouponId, CouponTemplateId, ItemId, OrderId, PaymentId, RefundId, StoreId, UserId,
+};
 
 /// One write. It may be decided more than once, over fresh rows each time, when a batch has to be repeated.
 pub trait Operation: Send + 'static {
     /// What whoever asked for it gets.
     type Output: Send + 'static;
 
-    /// Names the rows that the decision needs. With an order come its lines, payments and refunds, the units
-    /// that its user holds and the stock of its items; with a payment or a refund comes its order.
+    /// Names the rows that the decision needs. With an order come its lines, payments and refunds; while it
+    /// awaits its payment, also the units that its user holds, the stock of its items and its coupons. With a
+    /// payment or a refund comes its order, with a coupon its template and that one's own counter.
     fn wants(&self, wants: &mut Wants);
 
     /// Decides and changes the rows. After an error nothing of what it did remains.
@@ -44,8 +47,14 @@ pub struct Wants {
     pub refunds: BTreeSet<RefundId>,
     /// Users whose held units are needed.
     pub users: BTreeSet<UserId>,
-    /// Users of whom it matters whether they have ordered before.
+    /// Users of whom it matters whether they have other orders, if a coupon asks for it.
     pub newcomers: BTreeSet<UserId>,
+    /// Coupons.
+    pub coupons: BTreeSet<CouponId>,
+    /// Claims: templates, and who claims from them; with each come its counters.
+    pub coupon_claims: BTreeSet<(CouponTemplateId, UserId)>,
+    /// Templates by their `ref`.
+    pub coupon_refs: BTreeSet<String>,
     /// Webhooks.
     pub events: BTreeSet<EventKey>,
 }

@@ -2,7 +2,7 @@
 
 use super::{Shared, WorkingSet};
 use crate::db::{Conn, DbError, outbox};
-use crate::{idempotency, inventory, orders, payments};
+use crate::{coupons, idempotency, inventory, orders, payments};
 
 /// Writes the changes, kind by kind, in bulk.
 pub(super) async fn save(
@@ -16,6 +16,9 @@ pub(super) async fn save(
     orders::store::save(conn, &ledger.orders, &ledger.holds).await?;
     payments::store::save(conn, &ledger.payments).await?;
     payments::refund::save(conn, &ledger.refunds).await?;
+    coupons::store::save_templates(conn, &ledger.coupon_templates).await?;
+    coupons::store::save(conn, &ledger.coupons).await?;
+    coupons::store::save_counters(conn, dialect, &ledger.coupon_counters).await?;
     inventory::store::save_held(conn, dialect, &ledger.held_units).await?;
     inventory::store::save(conn, &ledger.stock).await?;
     outbox::publish_all(conn, ledger.take_news()).await

@@ -5,18 +5,24 @@
 
 use super::catalog::StoreCatalog;
 use super::table::Table;
+use crate::coupons::counter::{Counter, CounterKey};
+use crate::coupons::state::StoredCoupon;
 use crate::db::DbError;
 use crate::db::outbox::{News, Topic};
 use crate::idempotency::store::Recorded;
 use crate::ids::IdGenerator;
 use crate::inventory::{Stock, StockMove};
-use crate::orders::store::Holds;
+use crate::orders::state::counts_as_order;
+use crate::orders::store::{Holds, Standing};
 use crate::payments::refund::RefundRow;
 use crate::payments::store::PaymentRow;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use tiffin_api::id::{ItemId, OrderId, PaymentId, RefundId, StoreId, UserId};
+use tiffin_api::coupon::CouponTemplate;
+use tiffin_api::id::{
+    CouponId, CouponTemplateId, ItemId, OrderId, PaymentId, RefundId, StoreId, UserId,
+};
 use tiffin_api::order::Order;
 
 /// A provider's event: the provider and the event's id.
@@ -68,8 +74,14 @@ pub struct WorkingSet {
     pub held_units: Table<UserId, i64>,
     /// Stock.
     pub stock: Table<ItemId, Stock>,
-    /// Those of the users asked for who have ordered before.
-    pub ordered_before: BTreeSet<UserId>,
+    /// Coupons.
+    pub coupons: Table<CouponId, StoredCoupon>,
+    /// Their templates, which never change.
+    pub coupon_templates: Table<CouponTemplateId, CouponTemplate>,
+    /// What has been given away of the templates.
+    pub coupon_counters: Table<CounterKey, Counter>,
+    /// The orders that count as such, of users of whom it matters.
+    pub standing: BTreeMap<UserId, Standing>,
     outbox: Vec<News>,
     outbox_kept: usize,
     left: Vec<Left>,
@@ -91,7 +103,10 @@ impl WorkingSet {
             refunds: Table::default(),
             held_units: Table::default(),
             stock: Table::default(),
-            ordered_before: BTreeSet::new(),
+            coupons: Table::default(),
+            coupon_templates: Table::default(),
+            coupon_counters: Table::default(),
+            standing: BTreeMap::new(),
             outbox: Vec::new(),
             outbox_kept: 0,
             left: Vec::new(),
@@ -143,6 +158,17 @@ impl WorkingSet {
         }
     }
 
+    /// Whether a user has an order other than `order` that counts as one. The user must be among
+    /// [`super::Wants::newcomers`].
+    pub fn has_other_order(&self, user: UserId, order: Option<OrderId>) -> bool {
+        let other = |id: OrderId| Some(id) != order;
+        let before = self.standing.get(&user);
+        before.is_some_and(|standing| other(standing.first) || other(standing.last))
+            || self.orders.values().any(|placed| {
+                placed.user_id == user && other(placed.id) && counts_as_order(placed.state)
+            })
+    }
+
     /// What the batch leaves in the outbox.
     pub(super) fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.outbox)
@@ -160,6 +186,9 @@ impl WorkingSet {
         self.refunds.keep();
         self.held_units.keep();
         self.stock.keep();
+        self.coupons.keep();
+        self.coupon_templates.keep();
+        self.coupon_counters.keep();
     }
 
     /// Takes back what the command in progress did.
@@ -174,5 +203,8 @@ impl WorkingSet {
         self.refunds.undo();
         self.held_units.undo();
         self.stock.undo();
+        self.coupons.undo();
+        self.coupon_templates.undo();
+        self.coupon_counters.undo();
     }
 }

@@ -14,7 +14,7 @@ use tiffin_api::text::Lang;
 const TAG_BYTES: usize = 12;
 /// How long caches keep what the public reads: fresh for seconds, shown stale for a minute while it is
 /// fetched again, and for a day while the core is away.
-const CACHE_PUBLIC: &str = "public, max-age=5, stale-while-revalidate=60, stale-if-error=86400";
+pub const CACHE_PUBLIC: &str = "public, max-age=5, stale-while-revalidate=60, stale-if-error=86400";
 
 /// Answers a public read, [`CACHE_PUBLIC`] and labelled with how it came by its language; `lang` is
 /// absent where the document holds more than one.

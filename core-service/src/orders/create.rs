@@ -3,6 +3,7 @@
 use super::place::{self, Facts, PlaceError};
 use super::settle;
 use crate::auth::keys::Keys;
+use crate::coupons::settle as coupons;
 use crate::engine::{Operation, Stop, Wants, WorkingSet};
 use crate::idempotency::Answer;
 use crate::inventory::StockMove;
@@ -41,6 +42,10 @@ impl Operation for Create {
         wants.stores.insert(basket.store_id);
         wants.items.extend(basket.lines.iter().map(|line| line.item_id));
         wants.users.insert(self.user);
+        if !basket.coupon_ids.is_empty() {
+            wants.coupons.extend(&basket.coupon_ids);
+            wants.newcomers.insert(self.user);
+        }
     }
 
     fn decide(&self, ledger: &mut WorkingSet) -> Result<Answer, Stop> {
@@ -64,6 +69,7 @@ impl Operation for Create {
         };
         ledger.holds.insert(order.id, placed.holds);
         settle::move_stock(ledger, order.id, StockMove::Reserve)?;
+        coupons::lock(ledger, &order)?;
         settle::publish(ledger, &order)?;
         let answer = Answer::json(StatusCode::CREATED, &order);
         ledger.orders.insert(order.id, order);
@@ -76,7 +82,7 @@ impl Operation for Create {
 }
 
 impl Create {
-    fn place(&self, ledger: &WorkingSet) -> Result<place::Placed, Problem> {
+    fn place(&self, ledger: &WorkingSet) -> Result<place::Placed, Stop> {
         let basket = &self.body.basket;
         let catalog = ledger.catalog.get(&basket.store_id).ok_or_else(|| {
             Problem::new(ErrorCode::StoreNotFound, "the stores are listed at /v1/stores")
@@ -91,12 +97,14 @@ impl Create {
             available: &available,
             open,
             not_served: &not_served,
+            diner: coupons::facts(ledger, self.user, None),
+            coupons: &coupons::known(ledger, &basket.coupon_ids)?,
             held_units: ledger.held_units.get(&self.user).copied().unwrap_or(0),
             held_units_cap: self.held_units_cap,
             now_ms: ledger.now_ms,
         };
         place::decide(&facts, basket, self.quoted)
-            .map_err(|error| self.problem_of(error, ledger.now_ms))
+            .map_err(|error| self.problem_of(error, ledger.now_ms).into())
     }
 
     fn problem_of(&self, error: PlaceError, now_ms: i64) -> Problem {

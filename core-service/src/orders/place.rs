@@ -2,6 +2,7 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+use crate::coupons::redeem::{self, KnownCoupons};
 use crate::pricing::quote_id::{NotThisBasket, Quoted};
 use crate::pricing::state::{self, PriceError};
 use std::collections::BTreeMap;
@@ -22,6 +23,10 @@ pub struct Facts<'a> {
     pub open: bool,
     /// The items among them that are not served at this time of day.
     pub not_served: &'a [ItemId],
+    /// Who orders, as far as coupons ask.
+    pub diner: redeem::Facts,
+    /// The basket's coupons, as far as they exist.
+    pub coupons: &'a KnownCoupons<'a>,
     /// Units in the diner's unpaid orders.
     pub held_units: i64,
     /// The most that they may be.
@@ -87,7 +92,8 @@ pub fn decide(
     quoted: Option<Result<Quoted, NotThisBasket>>,
 ) -> Result<Placed, PlaceError> {
     state::check_shape(basket)?;
-    let pricing = state::price(facts.store, facts.items, basket)?;
+    let Facts { diner, coupons, store, items, .. } = facts;
+    let pricing = redeem::price(diner, coupons, store, items, basket)?;
     let quoted = quoted.transpose()?;
     if !facts.open {
         return Err(PlaceError::StoreClosed);
@@ -122,7 +128,7 @@ pub fn decide(
 mod tests {
     use super::*;
     use serde_json::json;
-    use tiffin_api::id::StoreId;
+    use tiffin_api::id::{StoreId, UserId};
     use tiffin_api::quote::{BasketLine, Fulfilment};
 
     const ITEM: ItemId = ItemId::from_raw(1);
@@ -174,6 +180,13 @@ mod tests {
                 available: &self.available,
                 open: self.open,
                 not_served: &self.not_served,
+                diner: redeem::Facts {
+                    user_id: UserId::from_raw(7),
+                    order_id: None,
+                    first_order: true,
+                    now_ms: NOW_MS,
+                },
+                coupons: &KnownCoupons::new(),
                 held_units: self.held_units,
                 held_units_cap: 6,
                 now_ms: NOW_MS,

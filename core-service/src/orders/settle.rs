@@ -1,10 +1,11 @@
-//! Moving an order, with everything that follows from the move: its stock, the units its user holds, the
-//! refund of its money, the news for the outbox. Pure.
+//! Moving an order, with everything that follows from the move: its stock and coupons, the units its user
+//! holds, the refund of its money, the news for the outbox. Pure.
 //!
-//! Invariant: stock is reserved while an order awaits its payment, and only then; the move that ends the
-//! waiting commits or releases it, once.
+//! Invariant: stock is reserved and coupons are locked while an order awaits its payment, and only then; the
+//! move that ends the waiting commits or releases them, once.
 
 use super::state::{self, InvalidMove, Move, Step};
+use crate::coupons::settle as coupons;
 use crate::db::DbError;
 use crate::db::outbox::Topic;
 use crate::engine::{Left, WorkingSet};
@@ -46,6 +47,11 @@ pub fn apply(ledger: &mut WorkingSet, id: OrderId, wanted: Move) -> Result<Step,
     order.updated_at_ms = now_ms;
     let moved = order.clone();
     if target == OrderState::Closed {
+        coupons::give_back(ledger, &moved)?;
+    } else if state::holds_stock(from) {
+        coupons::use_up(ledger, &moved)?;
+    }
+    if target == OrderState::Closed {
         reconcile::order_closed(ledger, id);
     }
     if state::refunds(target) {
@@ -85,7 +91,7 @@ fn hold_fewer(ledger: &mut WorkingSet, id: OrderId, user: UserId) -> Result<(), 
 }
 
 /// Tells the outbox about an order's new state.
-pub(super) fn publish(ledger: &mut WorkingSet, order: &Order) -> Result<(), DbError> {
+pub fn publish(ledger: &mut WorkingSet, order: &Order) -> Result<(), DbError> {
     let news =
         json!({ "state": order.state, "version": order.version, "store_id": order.store_id });
     ledger.publish(Topic::OrderChanged, order.id.raw(), &news)

@@ -107,6 +107,19 @@ pub const fn holds_stock(state: OrderState) -> bool {
     matches!(state, OrderState::PendingPayment)
 }
 
+/// Whether an order in this state counts as one its diner has: it does not once it came to nothing.
+pub const fn counts_as_order(state: OrderState) -> bool {
+    use OrderState::{
+        Accepted, Cancelled, Closed, Completed, Delivering, GroupWait, Paid, PendingPayment,
+        Preparing, Ready, Rejected,
+    };
+    match state {
+        PendingPayment | GroupWait | Paid | Accepted | Preparing | Ready | Delivering
+        | Completed => true,
+        Rejected | Closed | Cancelled => false,
+    }
+}
+
 /// Whether reaching this state sends captured money back.
 pub const fn refunds(state: OrderState) -> bool {
     matches!(state, OrderState::Rejected | OrderState::Cancelled)

@@ -115,15 +115,31 @@ pub async fn store_of(conn: &mut Conn, id: OrderId) -> Result<Option<StoreId>, D
     Ok(store.map(StoreId::from_raw))
 }
 
-/// Those of some users who have placed an order that did not end unpaid.
-pub async fn ordered_before(
+/// The orders of a user that count as such (see [`super::state::counts_as_order`]), as far as it matters
+/// whether there is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The first.
+    pub first: OrderId,
+    /// The last.
+    pub last: OrderId,
+}
+
+/// The standing orders of some users, for those who have any.
+pub async fn standing(
     conn: &mut Conn,
     users: BTreeSet<UserId>,
-) -> Result<BTreeSet<UserId>, DbError> {
+) -> Result<BTreeMap<UserId, Standing>, DbError> {
     let ids = users.into_iter().map(UserId::raw);
-    let ending = " AND state <> 'CLOSED' GROUP BY user_id";
-    let rows = bulk::select_in(conn, "SELECT user_id FROM orders", "user_id", ids, ending).await?;
-    rows.iter().map(|row| Ok(UserId::from_raw(row.try_get("user_id")?))).collect()
+    let select = "SELECT user_id, MIN(id) AS first_id, MAX(id) AS last_id FROM orders";
+    let ending = " AND state NOT IN ('REJECTED', 'CLOSED', 'CANCELLED') GROUP BY user_id";
+    let rows = bulk::select_in(conn, select, "user_id", ids, ending).await?;
+    let read = |row: &Row| {
+        let first = OrderId::from_raw(row.try_get("first_id")?);
+        let last = OrderId::from_raw(row.try_get("last_id")?);
+        Ok((UserId::from_raw(row.try_get("user_id")?), Standing { first, last }))
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Loads and locks orders, by id.
@@ -183,15 +199,27 @@ pub async fn save(
         (id.raw(), [state, order.version.into(), order.updated_at_ms.into()])
     });
     let columns = ["state", "version", "updated_at_ms"];
-    bulk::update(conn, "orders", "id", columns, moved.collect()).await
+    bulk::update(conn, "orders", "id", columns, moved.collect()).await?;
+
+    // Nothing but a coupon changes a price.
+    let priced = orders.updated().filter(|(_, order)| !order.pricing.discounts.is_empty());
+    let priced = priced.map(|(id, order)| {
+        Ok((id.raw(), [order.pricing.total_minor.into(), snapshot(order)?.into()]))
+    });
+    let rows = priced.collect::<Result<_, DbError>>()?;
+    bulk::update(conn, "orders", "id", ["total_minor", "snapshot"], rows).await
 }
 
-fn columns(order: &Order) -> Result<[Value; 11], DbError> {
+fn snapshot(order: &Order) -> Result<String, DbError> {
     let snapshot = Snapshot {
         fulfilment: order.fulfilment,
         pricing: order.pricing.clone(),
         note: order.note.clone(),
     };
+    Ok(serde_json::to_string(&snapshot)?)
+}
+
+fn columns(order: &Order) -> Result<[Value; 11], DbError> {
     Ok([
         order.id.raw().into(),
         order.store_id.raw().into(),
@@ -200,7 +228,7 @@ fn columns(order: &Order) -> Result<[Value; 11], DbError> {
         order.version.into(),
         order.pricing.currency.to_string().into(),
         order.pricing.total_minor.into(),
-        serde_json::to_string(&snapshot)?.into(),
+        snapshot(order)?.into(),
         order.created_at_ms.into(),
         order.updated_at_ms.into(),
         order.pay_by_ms.into(),
