@@ -233,12 +233,15 @@ fn port_was_taken(error: &anyhow::Error) -> bool {
     error.to_string().contains("Address already in use")
 }
 
-/// A port that is free now.
+/// A port that is free now, for a daemon that will be down at times and come back to it.
 ///
 /// Not the system's choice (port 0): from its range come the ports of outgoing connections too, and
 /// while a daemon is down, one of those could take the daemon's port; a client that keeps
 /// connecting there could even meet itself.
-fn free_port() -> Result<u16> {
+///
+/// # Errors
+/// All of them are taken.
+pub fn free_port() -> Result<u16> {
     let (first, last) = (*limits::PORTS.start(), *limits::PORTS.end());
     // Somewhere else each time, so that two processes that look at once do not choose alike.
     let offset = RandomState::new().hash_one(std::process::id()) % u64::from(last - first);
