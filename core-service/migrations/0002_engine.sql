@@ -70,7 +70,6 @@ CREATE TABLE feed (
     payload TEXT NOT NULL,
     created_at_ms BIGINT NOT NULL
 );
-CREATE INDEX feed_by_age ON feed (created_at_ms);
 
 -- The last number given, in the only row; whoever gives numbers holds its lock.
 CREATE TABLE feed_head (
@@ -79,10 +78,20 @@ CREATE TABLE feed_head (
 );
 INSERT INTO feed_head (id, seq) VALUES (1, 0);
 
--- Leases of node numbers: `owner` may mint ids with instants below `minted_until_ms` until its lease ends.
+-- Leases of node numbers. `owner` mints ids with instants below `minted_until_ms` (on the cores' clocks), and
+-- nobody else takes the number before `lease_until_ms` (on the database's). Numbers that minted before there
+-- were leases are known by their ids: 41 bits of ms since 2026-01-01 UTC, 10 of node, 12 of sequence.
 CREATE TABLE nodes (
     node BIGINT NOT NULL PRIMARY KEY,
     owner VARCHAR(64) NOT NULL,
     lease_until_ms BIGINT NOT NULL,
     minted_until_ms BIGINT NOT NULL
 );
+INSERT INTO nodes (node, owner, lease_until_ms, minted_until_ms)
+SELECT (id >> 12) & 1023, '', 0, MAX(id >> 22) + 1767225600001
+FROM (
+    SELECT id FROM outbox UNION ALL SELECT id FROM stores UNION ALL SELECT id FROM items
+    UNION ALL SELECT id FROM deals UNION ALL SELECT id FROM orders
+    UNION ALL SELECT id FROM payments UNION ALL SELECT id FROM refunds
+) AS minted
+GROUP BY (id >> 12) & 1023;

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::db::Db;
 use crate::engine::Engine;
 use crate::fast::guarded::Guarded;
+use crate::feed::Feed;
 use crate::gate::Gate;
 use crate::idempotency::in_flight::InFlight;
 use crate::ids::IdGenerator;
@@ -29,6 +30,8 @@ pub struct App {
     pub gate: Arc<Gate>,
     /// New ids.
     pub ids: Arc<IdGenerator>,
+    /// News for other programs.
+    pub feed: Arc<Feed>,
     /// Secrets: they sign tokens, quotes and webhooks.
     pub keys: Arc<Keys>,
     /// Tokens that were verified lately.
@@ -83,8 +86,12 @@ impl App {
     pub fn start(parts: Parts) -> Arc<Self> {
         let Parts { clock, db, ids, fast, keys, sandbox, settings } = parts;
         let gate = Gate::start(Arc::clone(&fast), db.clone());
-        let told = Arc::clone(&gate);
-        let on_commit = move |committed: &_| told.committed(committed);
+        let feed = Arc::new(Feed::default());
+        let (told, rung) = (Arc::clone(&gate), Arc::clone(&feed));
+        let on_commit = move |committed: &_| {
+            told.committed(committed);
+            rung.ring();
+        };
         let engine = Engine::start(db.clone(), Arc::clone(&clock), Arc::clone(&ids), on_commit);
         Arc::new(Self {
             clock,
@@ -93,6 +100,7 @@ impl App {
             fast,
             gate,
             ids,
+            feed,
             keys,
             tokens: Tokens::default(),
             in_flight: InFlight::default(),

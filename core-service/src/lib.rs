@@ -12,6 +12,7 @@ pub mod db;
 pub mod deals;
 pub mod engine;
 pub mod fast;
+pub mod feed;
 pub mod gate;
 pub mod hex;
 pub mod http;

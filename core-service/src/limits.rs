@@ -164,6 +164,59 @@ pub const IMPORT_TIMEOUT: Duration = REQUEST_TIMEOUT.saturating_add(Duration::fr
 /// How long the token lives that the import command signs for itself, s.
 pub const IMPORT_TOKEN_S: i64 = 300;
 
+// Ids and the feed.
+
+/// How long a node's lease runs, and how far ahead ids are reserved, ms. See `ids::lease`.
+pub const NODE_LEASE_MS: i64 = 30_000;
+/// The end of what is reserved, left to those who began before the lease could not be renewed any more, ms:
+/// each holds 4,096 ids.
+pub const NODE_SPARE_MS: i64 = 10_000;
+/// How often a lease is renewed: a stop's grace later there is still time left.
+pub const NODE_RENEW: Duration = Duration::from_secs(5);
+/// The wait before a renewal that failed is tried again, and between any two.
+pub const NODE_RETRY: Duration = Duration::from_millis(500);
+/// What a core that stops leaves reserved for work that outlived its grace, ms.
+pub const NODE_LEFT_MS: i64 = 50;
+/// How often a core that starts tries to be faster than others that start.
+pub const NODE_TRIES: usize = 64;
+/// The most rows that the relay numbers in one transaction.
+pub const RELAY_BATCH: i64 = 2_048;
+/// The least wait between two rounds of the relay, unless the first was full: what is committed meanwhile
+/// shares one transaction.
+pub const RELAY_GAP: Duration = Duration::from_millis(25);
+/// How often the relay looks when nobody rings; also how soon this core sees what another one has numbered.
+pub const RELAY_POLL: Duration = Duration::from_millis(100);
+/// The wait after a round that failed.
+pub const RELAY_RETRY: Duration = Duration::from_millis(500);
+/// How often the rows that wait for their number are counted, and up to how many.
+pub const RELAY_MEASURE: Duration = Duration::from_secs(5);
+/// See [`RELAY_MEASURE`].
+pub const RELAY_BACKLOG_COUNTED: i64 = 100_000;
+/// How long a row stays in the feed, ms.
+pub const FEED_KEEP_MS: i64 = 24 * 3_600 * 1_000;
+/// The most rows that stay in the feed.
+pub const FEED_KEEP_ROWS: i64 = 1_000_000;
+/// How often the feed is pruned.
+pub const FEED_PRUNE_PERIOD: Duration = Duration::from_secs(10);
+/// The most rows that one transaction prunes.
+pub const FEED_PRUNE_ROWS: i64 = 1_000;
+/// The wait between two such transactions.
+pub const FEED_PRUNE_PAUSE: Duration = Duration::from_millis(20);
+/// The most readers of the feed at once.
+pub const FEED_READERS: usize = 64;
+/// The most rows that a reader takes from the table at once.
+pub const FEED_PAGE: i64 = 256;
+/// Pages that wait for one reader's client.
+pub const FEED_CHUNKS: usize = 2;
+/// After how long without news a reader is told that the connection still stands.
+pub const FEED_HEARTBEAT: Duration = Duration::from_secs(10);
+/// The wait before a reader tries again to read the tables, and before a client should come back.
+pub const FEED_RETRY: Duration = Duration::from_secs(1);
+/// How long a client may take nothing before it loses its place.
+pub const FEED_STALL: Duration = Duration::from_secs(30);
+/// How long one connection lasts: no longer than its token might have. The client comes back with a new one.
+pub const FEED_CONNECTION: Duration = Duration::from_secs(3_600);
+
 // The fast store (gate, limits, leases, cache, news); see `fast`.
 
 /// How long one call of the fast store may take: shorter than what it saves.

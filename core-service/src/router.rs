@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::{layers, openapi};
-use crate::{catalog, coupons, deals, limits, orders, payments, pricing};
+use crate::{catalog, coupons, deals, feed, limits, orders, payments, pricing};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -39,9 +39,12 @@ pub fn router(app: Arc<App>, with_sandbox: bool) -> Router {
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics));
+    // A reader of the feed stays for an hour and has a place of its own.
+    let followed = Router::new().route("/internal/feed", get(feed::http::follow));
     bounded
         .layer(middleware::from_fn_with_state(places, layers::admit))
         .merge(watched)
+        .merge(followed)
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)
         .layer(CatchPanicLayer::custom(layers::on_panic))

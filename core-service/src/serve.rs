@@ -13,10 +13,10 @@ use crate::fast::guarded::Guarded;
 use crate::fast::memory::Memory;
 use crate::fast::redis::Redis;
 use crate::http::server;
-use crate::ids::{IdGenerator, MAX_NODE};
+use crate::ids::lease::NodeLease;
 use crate::payments::sandbox::{Sandbox, WebhookSender};
 use crate::telemetry;
-use crate::{gate, jobs, limits, router};
+use crate::{feed, gate, jobs, limits, router};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use std::io::{Read as _, Write as _};
@@ -41,9 +41,6 @@ pub struct ServeArgs {
     /// The folder for the ledger and the keys; made if it is missing.
     #[arg(long, env = "TIFFIN_DATA", default_value = "tiffin-data")]
     data: PathBuf,
-    /// This process's number in the ids it mints; no two running cores may share one.
-    #[arg(long, env = "TIFFIN_NODE", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..=MAX_NODE))]
-    node: i64,
     /// The ledger as a database: mysql://user:password@host:port/name, made if it is missing. Several cores may
     /// share it, and then share --data for the keys. Without it, the ledger is a file in the data folder.
     #[arg(long, env = "TIFFIN_DATABASE_URL", hide_env_values = true)]
@@ -102,11 +99,18 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let address = listener.local_addr()?;
 
     let stop = CancellationToken::new();
-    let app = build_app(&args, &folder, db.clone(), address).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let node = Arc::new(NodeLease::take(db.clone(), Arc::clone(&clock)).await?);
+    let app = build_app(&args, &folder, db.clone(), clock, &node, address)?;
     tokio::spawn(stop_when_told(stop.clone(), args.exit_on_stdin_close));
     tracing::info!(%address, data = %args.data.display(), "ready");
 
-    let outcome = work(listener, app, args.sandbox, stop).await;
+    let outcome = work(listener, app, Arc::clone(&node), args.sandbox, stop).await;
+    match timeout(limits::DB_CLOSE_TIMEOUT, node.release()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the node number is free when its lease ends"),
+        Err(_) => tracing::warn!("the node number is free when its lease ends"),
+    }
     if timeout(limits::DB_CLOSE_TIMEOUT, db.close()).await.is_err() {
         tracing::warn!("the ledger is still in use; the next start puts it in order");
     }
@@ -119,14 +123,19 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 async fn work(
     listener: TcpListener,
     app: Arc<App>,
+    node: Arc<NodeLease>,
     with_sandbox: bool,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (tasks, stop_jobs) = (app.tasks.clone(), stop.clone());
     let routes = router::router(Arc::clone(&app), with_sandbox);
     let heal = heal_gate(Arc::clone(&app), stop.clone());
-    let jobs = async move { tokio::join!(jobs::run(app, stop_jobs), heal) };
-    let mut jobs = tokio::spawn(keep_running(async move { _ = jobs.await }, stop.clone()));
+    let relay = feed::relay::run(Arc::clone(&app), stop.clone());
+    let told = stop.clone();
+    let jobs = async move {
+        tokio::join!(jobs::run(app, stop_jobs), heal, relay, node.keep(told));
+    };
+    let mut jobs = tokio::spawn(keep_running(jobs, stop.clone()));
     let everything = async {
         server::serve(listener, routes, stop.clone()).await;
         tasks.close();
@@ -175,18 +184,19 @@ async fn keep_running(
     Ok(())
 }
 
-async fn build_app(
+fn build_app(
     args: &ServeArgs,
     folder: &DataFolder,
     db: Db,
+    clock: Arc<dyn Clock>,
+    node: &NodeLease,
     address: SocketAddr,
 ) -> anyhow::Result<Arc<App>> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let keys = Arc::new(Keys::load_or_create(folder.path())?);
     let core_url = format!("http://{address}");
     let sender = WebhookSender::new(&core_url, Arc::clone(&keys), Arc::clone(&clock))
         .context("the sandbox cannot send webhooks")?;
-    let ids = Arc::new(IdGenerator::above(Arc::clone(&clock), args.node, db.highest_id().await?));
+    let ids = Arc::new(node.ids());
     let store: Arc<dyn FastStore> = match &args.redis {
         Some(url) => Arc::new(Redis::open(url)?),
         None => Arc::new(Memory::new(Arc::clone(&clock))),

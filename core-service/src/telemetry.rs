@@ -49,6 +49,17 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
+/// How the feed is doing.
+#[derive(Debug, Default)]
+pub struct FeedMetrics {
+    /// The last number given.
+    pub head: Gauge,
+    /// Rows that wait for their number.
+    pub backlog: Gauge,
+    /// Connections that read it.
+    pub readers: Gauge,
+}
+
 /// The core's metrics.
 pub struct Metrics {
     registry: Registry,
@@ -58,6 +69,8 @@ pub struct Metrics {
     webhooks: Family<OutcomeLabels, Counter>,
     gate_off: Gauge,
     gate_repaired: Counter,
+    /// How the feed is doing.
+    pub feed: FeedMetrics,
 }
 
 impl Default for Metrics {
@@ -78,7 +91,11 @@ impl Default for Metrics {
         registry.register("gate_drift", help, gate_off.clone());
         let help = "Counters of the gate that were set to what the ledger has";
         registry.register("gate_repairs", help, gate_repaired.clone());
-        Self { registry, requests, latency, orders, webhooks, gate_off, gate_repaired }
+        let feed = FeedMetrics::default();
+        registry.register("feed_head", "The last number given in the feed", feed.head.clone());
+        registry.register("outbox_backlog", "News without a number yet", feed.backlog.clone());
+        registry.register("feed_readers", "Connections that read the feed", feed.readers.clone());
+        Self { registry, requests, latency, orders, webhooks, gate_off, gate_repaired, feed }
     }
 }
 

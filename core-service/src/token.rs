@@ -34,6 +34,7 @@ enum RoleArg {
     Diner,
     Merchant,
     Admin,
+    Edge,
 }
 
 impl From<RoleArg> for Role {
@@ -42,6 +43,7 @@ impl From<RoleArg> for Role {
             RoleArg::Diner => Self::Diner,
             RoleArg::Merchant => Self::Merchant,
             RoleArg::Admin => Self::Admin,
+            RoleArg::Edge => Self::Edge,
         }
     }
 }

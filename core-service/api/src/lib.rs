@@ -11,6 +11,7 @@
 pub mod catalog;
 pub mod coupon;
 pub mod deal;
+pub mod feed;
 pub mod id;
 pub mod import;
 pub mod money;

@@ -36,6 +36,8 @@ pub enum Role {
     Merchant,
     /// Runs the service.
     Admin,
+    /// An edge node: it follows the feed.
+    Edge,
 }
 
 /// Who is asking, as a verified token says.

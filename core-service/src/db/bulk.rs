@@ -134,14 +134,31 @@ pub async fn update<const N: usize>(
         }
         push_list(&mut query, &format!(" WHERE {key}"), rows.iter().map(|(id, _)| Value::Int(*id)));
         let done = query.build().execute(&mut *conn).await?;
-        if done.rows_affected() != rows.len() as u64 {
-            let (met, named) = (done.rows_affected(), rows.len());
-            return Err(DbError::inconsistent(format!(
-                "{met} of {named} rows of {table} were there"
-            )));
-        }
+        expect_rows(table, done.rows_affected(), rows.len())?;
     }
     Ok(())
+}
+
+/// Deletes the rows that `keys` name, each once; every one must exist, as for [`update`].
+pub async fn delete(conn: &mut Conn, table: &str, key: &str, keys: &[i64]) -> Result<(), DbError> {
+    let mut rest = keys;
+    while !rest.is_empty() {
+        let (keys, others) = rest.split_at(portion(rest.len(), limits::STATEMENT_ROWS));
+        rest = others;
+        let mut query = QueryBuilder::new("DELETE FROM ");
+        query.push(table);
+        push_list(&mut query, &format!(" WHERE {key}"), keys.iter().map(|id| Value::Int(*id)));
+        let done = query.build().execute(&mut *conn).await?;
+        expect_rows(table, done.rows_affected(), keys.len())?;
+    }
+    Ok(())
+}
+
+fn expect_rows(table: &str, met: u64, named: usize) -> Result<(), DbError> {
+    if met == named as u64 {
+        return Ok(());
+    }
+    Err(DbError::inconsistent(format!("{met} of {named} rows of {table} were there")))
 }
 
 /// Every row of `select` whose `column` is among `values`, in the order of `ending`, which may order and lock.
@@ -222,6 +239,12 @@ mod tests {
 
         let gone = vec![(count + 2, [Value::Int(1)])];
         let error = update(&mut tx, "stores", "id", ["version"], gone).await.unwrap_err();
+        assert!(matches!(error, DbError::Inconsistent(_)), "{error}");
+
+        delete(&mut tx, "stores", "id", &(2..=count).collect::<Vec<_>>()).await.unwrap();
+        let left = select_in(&mut tx, select, "id", 1..=count + 1, "").await.unwrap();
+        assert_eq!(left.len(), 2);
+        let error = delete(&mut tx, "stores", "id", &[1, 2]).await.unwrap_err();
         assert!(matches!(error, DbError::Inconsistent(_)), "{error}");
     }
 }

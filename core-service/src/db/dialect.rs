@@ -62,6 +62,14 @@ impl Dialect {
         }
     }
 
+    /// The database's clock, ms since the Unix epoch: one for all who share the database.
+    pub const fn now_ms(self) -> &'static str {
+        match self {
+            Self::Sqlite => "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)",
+            Self::MySql => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+        }
+    }
+
     /// What an `INSERT` ends in to overwrite `columns` of a row whose primary key `key` exists.
     pub fn on_conflict_update(self, key: &str, columns: &[&str]) -> String {
         let assign = |column: &&str| match self {

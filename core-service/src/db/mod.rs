@@ -199,21 +199,6 @@ impl Db {
         Ok(())
     }
 
-    /// The highest id in the ledger, 0 if there is none: new ids have to be higher.
-    pub async fn highest_id(&self) -> Result<i64, DbError> {
-        let highest: Option<i64> = sqlx::query_scalar(
-            "SELECT MAX(id) FROM (SELECT MAX(id) AS id FROM outbox \
-             UNION ALL SELECT MAX(id) FROM stores UNION ALL SELECT MAX(id) FROM items \
-             UNION ALL SELECT MAX(id) FROM deals UNION ALL SELECT MAX(id) FROM orders \
-             UNION ALL SELECT MAX(id) FROM coupons \
-             UNION ALL SELECT MAX(id) FROM coupon_templates \
-             UNION ALL SELECT MAX(id) FROM payments UNION ALL SELECT MAX(id) FROM refunds) AS ids",
-        )
-        .fetch_one(&mut *self.read().await?)
-        .await?;
-        Ok(highest.unwrap_or(0))
-    }
-
     /// Closes every connection; SQLite then folds its write-ahead log into the file.
     pub async fn close(&self) {
         self.reader.close().await;

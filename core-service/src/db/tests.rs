@@ -47,15 +47,3 @@ async fn a_busy_database_is_not_a_broken_one() {
     db.close().await;
     assert!(db.read().await.unwrap_err().is_transient());
 }
-
-#[tokio::test]
-async fn the_highest_id_is_found_wherever_it_stands() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("ledger.sqlite");
-    let db = Db::open(&Location::file(&file)).await.unwrap();
-    assert_eq!(db.highest_id().await.unwrap(), 0);
-    run(&file, "INSERT INTO stores VALUES (7, 'a', '{}', 1)").await.unwrap();
-    assert_eq!(db.highest_id().await.unwrap(), 7);
-    run(&file, "INSERT INTO outbox VALUES (9, 'store.changed', 7, '{}', 0)").await.unwrap();
-    assert_eq!(db.highest_id().await.unwrap(), 9);
-}

@@ -9,7 +9,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method};
 use std::any::Any;
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 use tiffin_api::{ErrorCode, Problem};
 use tokio::sync::Semaphore;
@@ -49,8 +51,7 @@ struct Access {
 
 impl Access {
     fn begin(app: Arc<App>, request: &Request) -> Self {
-        let trace_id =
-            trace_id(request.headers()).unwrap_or_else(|| format!("{:032x}", app.ids.next()));
+        let trace_id = trace_id(request.headers()).unwrap_or_else(fresh_trace_id);
         let route = request.extensions().get::<MatchedPath>();
         Self {
             app,
@@ -100,6 +101,14 @@ pub async fn not_found() -> ApiError {
 pub async fn method_not_allowed() -> ApiError {
     let detail = "the Allow header names the methods of this path";
     Problem::new(ErrorCode::MethodNotAllowed, detail).into()
+}
+
+/// A trace id that this process has not given yet, and surely no other. Ids of the ledger are not spent on
+/// requests, which may be refused or only read.
+fn fresh_trace_id() -> String {
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
+    static REQUESTS: AtomicU64 = AtomicU64::new(1);
+    format!("{:016x}{:016x}", *PROCESS, REQUESTS.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The trace id of a well-formed `traceparent`.

@@ -5,6 +5,7 @@
 #![expect(unreachable_pub, reason = "`pub` marks what the test modules share; nothing is outside")]
 
 mod engine;
+mod feed;
 mod gate;
 mod idempotency;
 mod orders;

@@ -1,0 +1,76 @@
+//! The feed: everything that happened, numbered 1, 2, 3… without gaps, for whoever keeps copies of it.
+//!
+//! A business transaction leaves its news in the outbox, under ids that say nothing about the order of
+//! commits: of two transactions the one with the lower ids may commit later, and a reader that has gone past
+//! them would never see its rows. So the [`relay`] numbers rows once they are committed, under one lock, and
+//! moves them from the outbox to the feed in the same transaction.
+//!
+//! Invariants: a row is in the outbox or in the feed, never in both or in neither, until it has been pruned.
+//! Whoever has seen a number has everything below it before them: none appears later. The relay may run in any
+//! number of cores; the lock of the head's row lets one at a time give numbers. A [`reader`] is a place in the
+//! table and a wake-up: it holds a bounded number of rows, however slow its client is, and a client that
+//! cannot be served from where it was is told so by a `reset`.
+//!
+//! What two rows about one subject say is told apart by the version in their payload, not by their numbers:
+//! rows that wait in the outbox together are numbered in the order of their ids.
+//!
+//! Start with [`relay::run`] for how rows get their numbers and [`http`] for how they are read.
+
+pub mod http;
+pub mod reader;
+pub mod relay;
+pub mod store;
+#[cfg(test)]
+mod tests;
+
+use crate::limits;
+use std::sync::Arc;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+/// What the relay, its callers and the readers share.
+#[derive(Debug)]
+pub struct Feed {
+    bell: Notify,
+    head: watch::Sender<i64>,
+    places: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self {
+            bell: Notify::new(),
+            head: watch::Sender::new(0),
+            places: Arc::new(Semaphore::new(limits::FEED_READERS)),
+            stop: CancellationToken::new(),
+        }
+    }
+}
+
+impl Feed {
+    /// Tells the relay that rows have been committed to the outbox. It would find them by itself, only later.
+    pub fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// The last number that this core knows to be given.
+    pub fn head(&self) -> i64 {
+        *self.head.borrow()
+    }
+
+    /// Lets the readers go, those to come as well.
+    pub fn close(&self) {
+        self.stop.cancel();
+    }
+
+    /// Wakes the readers if the head has moved.
+    fn show(&self, head: i64) {
+        self.head.send_if_modified(|shown| std::mem::replace(shown, head) != head);
+    }
+
+    /// A place for one more reader, while there is one.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+}
