@@ -9,9 +9,12 @@ use super::{store, terms, validate};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::db::DbError;
+use crate::fast::GateTag;
+use crate::gate::{Entry, Fate, Request};
 use crate::http::error::{ApiError, PublicError};
 use crate::http::etag;
 use crate::http::extract::{IdempotencyKey, Json, PageQuery, Path, Query, Raw};
+use crate::http::limit;
 use crate::idempotency::{self, Executed, Keyed};
 use crate::orders::http::lane_of as lane_of_order;
 use axum::extract::State;
@@ -20,7 +23,6 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderMap, Uri};
 use serde::Deserialize;
 use std::sync::Arc;
-use tiffin_api::Problem;
 use tiffin_api::coupon::{
     Coupon, CouponList, CouponTemplate, CouponTemplateList, CouponTerms, CouponValidation,
     RedeemCoupon as RedeemBody,
@@ -29,6 +31,7 @@ use tiffin_api::id::{CouponId, CouponTemplateId, StoreId};
 use tiffin_api::order::Order;
 use tiffin_api::quote::Basket;
 use tiffin_api::token::Role;
+use tiffin_api::{ErrorCode, Problem};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -148,7 +151,38 @@ async fn claim(
     let keyed = Keyed::new(principal.user_id, uri.path(), &key, &body);
     let id = CouponId::from_raw(app.ids.next());
     let claim = ClaimCoupon { id, template, user: principal.user_id };
-    idempotency::execute(&app, lane_of(template), keyed, claim).await
+    limit::write(&app, principal.user_id).await?;
+    claim_gated(&app, keyed, claim).await
+}
+
+/// Has a coupon claimed, unless the gate knows that none are left.
+async fn claim_gated(app: &App, keyed: Keyed, claim: ClaimCoupon) -> Result<Executed, ApiError> {
+    let template = claim.template;
+    let request = Request {
+        tag: GateTag::Template(template.raw()),
+        user: claim.user,
+        scope: keyed.scope.clone(),
+        wants: vec![(template.raw(), 1)],
+        // The ledger counts what one diner has: the gate would have to ask it for the cap.
+        held_cap_units: i64::MAX,
+    };
+    let pass = match app.gate.enter(request).await {
+        Entry::Pass(pass) => pass,
+        Entry::SoldOut(_) | Entry::OverCap => {
+            let detail = "all have been claimed";
+            return Err(Problem::new(ErrorCode::CouponSoldOut, detail).into());
+        }
+    };
+    let outcome = idempotency::execute(app, lane_of(template), keyed, claim).await;
+    let fate = match &outcome {
+        Ok(Executed { replayed: false, .. }) => Fate::Taken,
+        Ok(Executed { replayed: true, .. }) => Fate::Undone,
+        Err(ApiError(problem)) if problem.code == ErrorCode::CouponSoldOut => Fate::SoldOut,
+        Err(ApiError(problem)) if problem.status < 500 => Fate::Undone,
+        Err(_) => Fate::Unknown,
+    };
+    app.gate.leave(pass, fate).await;
+    outcome
 }
 
 /// One's own coupons, the newest first.
@@ -218,6 +252,7 @@ async fn redeem(
 ) -> Result<Executed, ApiError> {
     let coupon: CouponId = id.parse().map_err(|_| no_coupon())?;
     let keyed = Keyed::new(principal.user_id, uri.path(), &key, &raw);
+    limit::write(&app, principal.user_id).await?;
     let (order, store) = lane_of_order(&app, &order_id.to_string()).await?;
     let redeem = RedeemCoupon { coupon, order, store, user: principal.user_id };
     idempotency::execute(&app, store, keyed, redeem).await

@@ -11,6 +11,7 @@ use crate::db::code::{from_text, to_text};
 use crate::db::{Conn, DbError, Dialect, Row};
 use crate::engine::table::Table;
 use crate::engine::{Wants, WorkingSet};
+use crate::limits;
 use sqlx::Row as _;
 use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::coupon::{CouponState, CouponTemplate};
@@ -146,6 +147,20 @@ pub async fn save_templates(
     let rows = templates.inserted().map(|(_, template)| row(template)).collect::<Result<_, _>>()?;
     let into = "coupon_templates (id, ref, store_id, definition, version, created_at_ms)";
     bulk::insert(conn, into, rows).await
+}
+
+/// How many coupons of a template may still be claimed in all; more than anybody can claim if it has no such
+/// cap. `None` if there is no such template.
+pub async fn left(conn: &mut Conn, id: CouponTemplateId) -> Result<Option<i64>, DbError> {
+    let Some(template) = templates_of(conn, &[id].into()).await?.remove(&id) else {
+        return Ok(None);
+    };
+    let Some(total) = template.terms.caps.total else { return Ok(Some(limits::COUPON_CLAIMS)) };
+    let claimed: i64 = sqlx::query_scalar("SELECT claimed FROM coupon_counters WHERE id = ?")
+        .bind(CounterKey::total(id).to_string())
+        .fetch_one(conn)
+        .await?;
+    Ok(Some((total - claimed).max(0)))
 }
 
 /// A user's coupons before `before`, the newest first.

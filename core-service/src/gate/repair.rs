@@ -65,7 +65,7 @@ impl Gate {
     async fn mend(&self, tag: GateTag) -> bool {
         let left = match tag {
             GateTag::Store(store) => store::all_left(&self.db, store).await,
-            GateTag::Template(_) => Ok(Vec::new()),
+            GateTag::Template(template) => store::claims_left(&self.db, template).await,
         };
         match left {
             Ok(left) if left.is_empty() => true,

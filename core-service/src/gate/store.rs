@@ -1,11 +1,12 @@
 //! What the gate reads from the ledger.
 
+use crate::coupons;
 use crate::db::{Db, DbError, bulk};
 use crate::fast::GateTag;
 use crate::limits;
 use sqlx::Row as _;
 use std::collections::BTreeSet;
-use tiffin_api::id::UserId;
+use tiffin_api::id::{CouponTemplateId, UserId};
 
 /// Units left of those of some items that belong to a gate.
 pub async fn left(
@@ -25,8 +26,15 @@ pub async fn left(
                 .map(|row| Ok((row.try_get("item_id")?, row.try_get("available")?)))
                 .collect()
         }
-        GateTag::Template(_) => Ok(Vec::new()),
+        GateTag::Template(template) => claims_left(db, template).await,
     }
+}
+
+/// The claims left of a template, whose gate has one item: itself.
+pub async fn claims_left(db: &Db, template: i64) -> Result<Vec<(i64, i64)>, DbError> {
+    let id = CouponTemplateId::from_raw(template);
+    let left = coupons::store::left(&mut *db.read().await?, id).await?;
+    Ok(left.map(|left| (template, left)).into_iter().collect())
 }
 
 /// Units that a user holds at a gate in unpaid orders.

@@ -27,9 +27,13 @@ use tiffin_api::{ErrorCode, FieldError, Problem};
         (status = 201, body = Order),
         (status = 409, body = Problem,
          description = "out-of-stock, price-changed, store-closed, item-unavailable, \
-            hold-limit-reached"),
+            hold-limit-reached, coupon-locked, coupon-used, coupon-not-started, \
+            coupon-first-order-only, coupon-budget-spent"),
+        (status = 410, body = Problem, description = "coupon-expired, coupon-voided"),
+        (status = 404, body = Problem, description = "store-not-found, coupon-not-found"),
         (status = 422, body = Problem,
          description = "validation-failed, modifier-invalid, minimum-not-met, out-of-zone, \
+            coupon-not-applicable, coupon-minimum-not-met, coupon-not-stackable, \
             idempotency-key-reused"),
     )
 )]
