@@ -1,0 +1,30 @@
+//! Simulation: random histories of commands and faults against the real engine on a real SQLite file, beside a
+//! small model that does not share its decisions.
+//!
+//! A seed gives a [`setup`] and, step by step, a [`history`] ([`generate`]). The [`world`] does each step to the
+//! core ([`life`]), to the [`model`] and to the payment [`provider`], and then holds the whole ledger to the
+//! [`rules`]. At the end everything has to come to rest. A history that breaks a rule is made short
+//! ([`shrink`]).
+//!
+//! Invariant: nothing here or below it reads a clock, a thread's pace or a hash map's order, so a seed gives the
+//! same bytes every time. Start with [`world::World::step`].
+
+pub mod cli;
+mod command;
+mod defects;
+mod generate;
+mod history;
+mod life;
+mod model;
+mod provider;
+mod rng;
+mod rules;
+mod run;
+mod setup;
+mod shrink;
+mod store;
+mod submit;
+mod world;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! Orders in the model: who gets the units, and which moves there are.
+
+use super::{Model, Order};
+use crate::command::{Facts, Key, Said};
+use crate::history::{Label, Place, Who, Wish};
+use crate::setup::{DAY, DELIVERY_FEE_MINOR, MINUTE_MS};
+use std::collections::BTreeMap;
+use tiffin_api::order::OrderState as State;
+
+/// Minutes of a day.
+const DAY_MINUTES: i64 = 24 * 60;
+
+/// Every move after payment that is allowed, who may make it, and whether only at one way of handing over.
+const MOVES: &[(State, Wish, Who, Option<bool>, State)] = &[
+    (State::Paid, Wish::Cancel, Who::Diner, None, State::Cancelled),
+    (State::Paid, Wish::Cancel, Who::Keeper, None, State::Cancelled),
+    (State::Accepted, Wish::Cancel, Who::Keeper, None, State::Cancelled),
+    (State::Preparing, Wish::Cancel, Who::Keeper, None, State::Cancelled),
+    (State::Ready, Wish::Cancel, Who::Keeper, None, State::Cancelled),
+    (State::Delivering, Wish::Cancel, Who::Keeper, None, State::Cancelled),
+    (State::Paid, Wish::Accept, Who::Keeper, None, State::Accepted),
+    (State::Paid, Wish::Reject, Who::Keeper, None, State::Rejected),
+    (State::Accepted, Wish::Prepare, Who::Keeper, None, State::Preparing),
+    (State::Preparing, Wish::Ready, Who::Keeper, None, State::Ready),
+    (State::Ready, Wish::Dispatch, Who::Keeper, Some(true), State::Delivering),
+    (State::Ready, Wish::Complete, Who::Keeper, Some(false), State::Completed),
+    (State::Delivering, Wish::Complete, Who::Keeper, None, State::Completed),
+];
+
+/// Where a wish leads once an order is paid.
+const fn goal(wish: Wish) -> State {
+    match wish {
+        Wish::Cancel => State::Cancelled,
+        Wish::Accept => State::Accepted,
+        Wish::Reject => State::Rejected,
+        Wish::Prepare => State::Preparing,
+        Wish::Ready => State::Ready,
+        Wish::Dispatch => State::Delivering,
+        Wish::Complete => State::Completed,
+    }
+}
+
+impl Model {
+    /// What a basket costs now, minor units.
+    pub(crate) fn total_of(&self, place: &Place) -> i64 {
+        let cost =
+            |(dish, units): &(usize, u32)| self.dishes[*dish].price_minor * i64::from(*units);
+        let fee = if place.delivery { DELIVERY_FEE_MINOR } else { 0 };
+        place.lines.iter().map(cost).sum::<i64>() + fee
+    }
+
+    fn open(&self, store: usize) -> bool {
+        let minute = self.now_ms.div_euclid(MINUTE_MS).rem_euclid(DAY_MINUTES);
+        store == 0 || (DAY.0..DAY.1).contains(&minute)
+    }
+
+    pub(super) fn place(&mut self, key: Key, id: i64, place: &Place) -> Said {
+        let mut units = BTreeMap::new();
+        for (dish, wanted) in &place.lines {
+            *units.entry(*dish).or_insert(0) += i64::from(*wanted);
+        }
+        if !self.open(place.store) {
+            return self.conflict(key, "store-closed");
+        }
+        if units.iter().any(|(dish, wanted)| self.dishes[*dish].free() < *wanted) {
+            return self.conflict(key, "out-of-stock");
+        }
+        if self.held_by(place.user) + units.values().sum::<i64>() > self.held_units_cap {
+            return self.conflict(key, "hold-limit-reached");
+        }
+        let total_minor = self.total_of(place);
+        if place.quote.is_some_and(|(total, until)| total != total_minor || until <= self.now_ms) {
+            return self.conflict(key, "price-changed");
+        }
+        for (dish, wanted) in &units {
+            self.dishes[*dish].reserved += wanted;
+        }
+        let (user, store, delivery) = (place.user, place.store, place.delivery);
+        let (state, version) = (State::PendingPayment, 1);
+        let pay_by_ms = self.now_ms + self.pay_within_ms;
+        let order =
+            Order { id, user, store, units, delivery, total_minor, state, version, pay_by_ms };
+        self.orders.insert(key.label, order);
+        self.saw("an order was placed");
+        self.record(key, Facts::Order { id, state, version, total_minor, payments: Vec::new() })
+    }
+
+    pub(super) fn move_order(&mut self, key: Key, order: Label, who: Who, wish: Wish) -> Said {
+        let Order { state, delivery, .. } = self.orders[&order];
+        if who == Who::Stranger {
+            return self.refuse("order-not-found");
+        }
+        if who == Who::Diner && wish != Wish::Cancel {
+            return self.refuse("forbidden");
+        }
+        let unpaid = matches!(state, State::PendingPayment | State::Closed);
+        if wish == Wish::Cancel && unpaid {
+            self.close(order);
+        } else if state != goal(wish) {
+            let allowed = MOVES.iter().find(|(from, made, by, handing, _)| {
+                (*from, *made, *by) == (state, wish, who) && handing.is_none_or(|it| it == delivery)
+            });
+            let Some((.., to)) = allowed else { return self.conflict(key, "invalid-transition") };
+            self.go(order, *to);
+            self.saw(format!("moved: {to:?}"));
+        } else {
+            self.saw("moved where it was already");
+        }
+        let facts = self.facts_of(order);
+        self.record(key, facts)
+    }
+
+    pub(super) fn close_unpaid(&mut self, order: Label) -> Said {
+        let over = self.orders[&order].pay_by_ms <= self.now_ms;
+        let closes = over && self.orders[&order].state == State::PendingPayment;
+        if closes {
+            self.close(order);
+            self.saw("closed by the job");
+        }
+        Said::Flag(closes)
+    }
+
+    fn close(&mut self, order: Label) {
+        if self.orders[&order].state != State::PendingPayment {
+            return;
+        }
+        for (dish, units) in &self.orders[&order].units {
+            self.dishes[*dish].reserved -= units;
+        }
+        self.go(order, State::Closed);
+        self.give_up_payments(order);
+        self.saw("closed unpaid");
+    }
+
+    /// The order's money is here.
+    pub(super) fn pay(&mut self, order: Label) {
+        for (dish, units) in &self.orders[&order].units {
+            self.dishes[*dish].reserved -= units;
+            self.dishes[*dish].sold += units;
+        }
+        self.go(order, State::Paid);
+        self.saw("a capture paid an order");
+    }
+
+    fn go(&mut self, order: Label, to: State) {
+        let moved = self.orders.get_mut(&order).expect("the label was looked up");
+        moved.state = to;
+        moved.version += 1;
+        if matches!(to, State::Rejected | State::Cancelled) {
+            self.refund_order(order);
+        }
+    }
+
+    fn facts_of(&self, label: Label) -> Facts {
+        let order = &self.orders[&label];
+        let mut payments: Vec<_> =
+            self.payments.values().filter(|pay| pay.order == label).collect();
+        payments.sort_by_key(|pay| pay.id);
+        let shown = payments
+            .into_iter()
+            .map(|pay| (pay.id, pay.state, pay.refund.as_ref().map(|refund| refund.state)));
+        Facts::Order {
+            id: order.id,
+            state: order.state,
+            version: order.version,
+            total_minor: order.total_minor,
+            payments: shown.collect(),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The world that a seed begins with: two stores, a few dishes, and how much there is of each.
+
+use crate::rng::Rng;
+use serde_json::{Value, json};
+
+/// A Wednesday, 2026-11-25T12:00:00Z.
+const NOON_MS: i64 = 1_795_608_000_000;
+/// Milliseconds of a minute.
+pub(crate) const MINUTE_MS: i64 = 60_000;
+/// What delivery costs, minor units.
+pub(crate) const DELIVERY_FEE_MINOR: i64 = 250;
+/// Where the second store's day begins and ends, minutes after midnight UTC.
+pub(crate) const DAY: (i64, i64) = (6 * 60, 22 * 60);
+/// Diners; users 1 to this.
+pub(crate) const DINERS: i64 = 4;
+/// The user that keeps the first store; the next one keeps the second.
+pub(crate) const KEEPER: i64 = 11;
+/// Somebody with a token and no part in anything.
+pub(crate) const STRANGER: i64 = 20;
+
+/// A dish.
+#[derive(Debug, Clone)]
+pub(crate) struct Dish {
+    /// Its store: 0 is always open and delivers, 1 has a day and does not.
+    pub(crate) store: usize,
+    /// Its price, minor units.
+    pub(crate) price_minor: i64,
+    /// Units at the start.
+    pub(crate) units: i64,
+}
+
+/// What a history starts from.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// The time.
+    pub(crate) now_ms: i64,
+    /// What is sold.
+    pub(crate) dishes: Vec<Dish>,
+    /// How long an order may stay unpaid, ms.
+    pub(crate) pay_within_ms: i64,
+    /// The most units that a user may hold in unpaid orders.
+    pub(crate) held_units_cap: i64,
+}
+
+impl Setup {
+    /// The start of a seed's history.
+    pub(crate) fn of(rng: &mut Rng) -> Self {
+        let mut dishes = Vec::new();
+        for store in [0, 0, 0, 1, 1] {
+            // A dish for nothing: its payment moves no money and must not be refunded.
+            let price_minor = if rng.chance(12) { 0 } else { rng.within(1, 30) * 50 };
+            dishes.push(Dish { store, price_minor, units: rng.within(1, 14) });
+        }
+        Self {
+            now_ms: NOON_MS + rng.within(-6, 11) * 60 * MINUTE_MS,
+            dishes,
+            pay_within_ms: rng.within(2, 15) * MINUTE_MS,
+            held_units_cap: rng.within(5, 12),
+        }
+    }
+
+    /// The stores and dishes as a merchant would import them.
+    pub(crate) fn import(&self) -> String {
+        let mut rows = vec![store_row(0), store_row(1)];
+        for store in [0, 1] {
+            let name = json!({"en": "Dishes"});
+            rows.push(
+                json!({"kind": "category", "store": store_ref(store), "ref": "all", "name": name}),
+            );
+        }
+        rows.extend((0..self.dishes.len()).map(|dish| self.item_row(dish)));
+        rows.iter().map(|row| row.to_string() + "\n").collect()
+    }
+
+    /// A dish as a merchant would import it.
+    pub(crate) fn item_row(&self, dish: usize) -> Value {
+        let Dish { store, price_minor, units } = self.dishes[dish];
+        json!({
+            "kind": "item", "store": store_ref(store), "ref": dish_ref(dish), "category": "all",
+            "name": {"en": dish_ref(dish)}, "price_minor": price_minor, "tax_class": "food",
+            "stock": units,
+        })
+    }
+}
+
+/// A store's name in the import.
+pub(crate) fn store_ref(store: usize) -> String {
+    format!("store-{store}")
+}
+
+/// A dish's name in the import.
+pub(crate) fn dish_ref(dish: usize) -> String {
+    format!("dish-{dish}")
+}
+
+fn store_row(store: usize) -> Value {
+    let clock = |minute: i64| format!("{:02}:{:02}", minute / 60, minute % 60);
+    let (from, to) = if store == 0 { (0, 24 * 60) } else { DAY };
+    let place = json!({"lat": 52.52, "lng": 13.40});
+    let zone = json!({
+        "key": "near", "center": place, "radius_m": 3_000, "fee_minor": DELIVERY_FEE_MINOR,
+        "minimum_minor": 0,
+    });
+    json!({
+        "kind": "store", "ref": store_ref(store), "name": {"en": store_ref(store)}, "lang": "en",
+        "currency": "EUR", "time_zone": "UTC", "address": "Main Street 1", "location": place,
+        "fulfilment": if store == 0 { json!(["pickup", "delivery"]) } else { json!(["pickup"]) },
+        "hours": [{
+            "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+            "from": clock(from), "to": clock(to),
+        }],
+        "zones": if store == 0 { json!([zone]) } else { json!([]) },
+        "tax": {"inclusive": true, "classes": {"food": 70_000}, "fee_class": "food"},
+    })
+}

@@ -1,0 +1,348 @@
+//! Commands as the engine takes them, and its outcomes as the model knows them.
+//!
+//! This stands where the core's handlers stand: it makes the same operations with the same keys. Coupons will be
+//! claimed and used here, and the gate asked, as the handlers do it.
+
+use crate::command::{Command, Facts, Key, Said};
+use crate::defects::{Leaks, Panics, Poison};
+use crate::history::{Label, Place, Who, Wish};
+use axum::response::IntoResponse as _;
+use core_service::auth::keys::Keys;
+use core_service::engine::{Done, Engine, Operation, SubmitError};
+use core_service::http::error::ApiError;
+use core_service::idempotency::{Answer, Keyed};
+use core_service::orders::create::Create;
+use core_service::orders::moves::{self, CloseUnpaid, MoveOrder};
+use core_service::orders::state::Move;
+use core_service::payments::commands::{Conclude, Hear, Reconcile, WriteDown};
+use core_service::payments::{refund, sandbox};
+use core_service::pricing::quote_id::Quoted;
+use futures::FutureExt as _;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tiffin_api::catalog::Location;
+use tiffin_api::id::{ItemId, OrderId, PaymentId, RefundId, StoreId, UserId};
+use tiffin_api::order::{Order, PlaceOrder};
+use tiffin_api::payment::{CreatePayment, Payment};
+use tiffin_api::quote::{Basket, BasketLine, Fulfilment};
+use tiffin_api::token::{Principal, Role};
+use tiffin_api::{ErrorCode, Problem};
+
+/// A rule that the core breaks on purpose, to see that the simulation notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Sabotage {
+    /// Orders are placed without their keys.
+    ForgetKeys,
+    /// Orders that close keep their stock.
+    LeakStock,
+    /// Webhooks are taken without a look at whether they were heard.
+    HearAgain,
+    /// A refund that failed is forgotten.
+    DropRefunds,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// As the model knows it.
+    pub(crate) said: Said,
+    /// The answer's bytes, if it is one.
+    pub(crate) body: Vec<u8>,
+}
+
+/// Makes operations.
+pub(crate) struct Desk {
+    /// The dishes' ids.
+    pub(crate) items: Vec<i64>,
+    /// The stores' ids.
+    pub(crate) stores: [i64; 2],
+    /// The core's secrets.
+    pub(crate) keys: Arc<Keys>,
+    /// How long an order may stay unpaid, ms.
+    pub(crate) pay_within_ms: i64,
+    /// The most units that a user may hold in unpaid orders.
+    pub(crate) held_units_cap: i64,
+    /// The scopes of the keys, by label.
+    pub(crate) scopes: BTreeMap<Label, String>,
+    /// What is broken on purpose.
+    pub(crate) sabotage: Option<Sabotage>,
+    /// Webhooks that were renamed by sabotage.
+    pub(crate) renamed: Cell<u64>,
+}
+
+impl Desk {
+    /// Notes the scope of a request's key.
+    pub(crate) fn register(&mut self, command: &Command) {
+        if let Some((key, keyed)) = self.keyed(command) {
+            self.scopes.insert(key.label, keyed.scope);
+        }
+    }
+
+    /// The key of a command, as the handler of its route makes it.
+    fn keyed(&self, command: &Command) -> Option<(Key, Keyed)> {
+        let (key, user, route, body) = match command {
+            Command::Place { key, place, .. } => {
+                let body = self.body(place, key.other_body);
+                let body = serde_json::to_vec(&body).expect("a body serialises");
+                (key, place.user, "/v1/orders".to_owned(), body)
+            }
+            Command::Move { key, id, user, wish, .. } => {
+                let route = format!("/v1/orders/{id}/{wish:?}").to_lowercase();
+                (key, *user, route, vec![u8::from(key.other_body)])
+            }
+            Command::WriteDown { key, order_id, user, method, .. }
+            | Command::Conclude { key, order_id, user, method, .. } => {
+                let body = CreatePayment { method: *method };
+                let mut body = serde_json::to_vec(&body).expect("a body serialises");
+                body.push(u8::from(key.other_body));
+                (key, *user, format!("/v1/orders/{order_id}/payments"), body)
+            }
+            Command::Reconcile { .. }
+            | Command::Close { .. }
+            | Command::Sent { .. }
+            | Command::Hear { .. }
+            | Command::Panic { .. }
+            | Command::Poison { .. } => return None,
+        };
+        let name = format!("key-{}", key.label);
+        Some((*key, Keyed::new(UserId::from_raw(user), &route, &name, &body)))
+    }
+
+    /// Has the engine do a command.
+    pub(crate) async fn submit(&self, engine: &Engine, command: &Command) -> Outcome {
+        // The embedded ledger has one lane: any store names it.
+        let lane = StoreId::from_raw(self.stores[0]);
+        let keyed = self.keyed(command).map(|(_, keyed)| keyed);
+        match command {
+            Command::Place { id, place, key } => {
+                let create = self.create(*id, place, key.other_body);
+                let keyed = keyed.filter(|_| self.sabotage != Some(Sabotage::ForgetKeys));
+                answer::<Order, _>(engine, lane, keyed, create).await
+            }
+            Command::Move { id, store, user, who, wish, .. } => {
+                let principal = self.principal(*user, *who, *store);
+                let wish = wish_of(*wish);
+                answer::<Order, _>(engine, lane, keyed, MoveOrder { id: *id, principal, wish })
+                    .await
+            }
+            Command::WriteDown { order_id, user, id, method, .. } => {
+                let keyed = keyed.expect("it has a key");
+                let write_down = WriteDown {
+                    id: PaymentId::from_raw(*id),
+                    order: OrderId::from_raw(*order_id),
+                    user: UserId::from_raw(*user),
+                    method: *method,
+                    keyed: keyed.clone(),
+                };
+                match engine.submit_keyed(lane, keyed, None, write_down).await {
+                    Ok(Done::Fresh(written)) => Outcome::bare(Said::Written {
+                        id: written.payment.id.raw(),
+                        state: written.payment.state,
+                        order: written.order,
+                    }),
+                    Ok(Done::Replayed(answer)) => told::<Payment>(answer, true),
+                    Err(error) => Outcome::of_error(error),
+                }
+            }
+            Command::Conclude { id, said, .. } => {
+                let conclude = Conclude { id: PaymentId::from_raw(*id), said: said.clone() };
+                answer::<Payment, _>(engine, lane, keyed, conclude).await
+            }
+            Command::Reconcile { id, said, .. } => {
+                let id = PaymentId::from_raw(*id);
+                flag(engine.submit(lane, Reconcile { id, said: said.clone() }).await)
+            }
+            Command::Close { id, .. } => {
+                let id = OrderId::from_raw(*id);
+                match self.sabotage {
+                    Some(Sabotage::LeakStock) => flag(engine.submit(lane, Leaks { id }).await),
+                    _ => flag(engine.submit(lane, CloseUnpaid { id }).await),
+                }
+            }
+            Command::Sent { id, succeeded, .. } => {
+                let dropped = self.sabotage == Some(Sabotage::DropRefunds);
+                let (id, succeeded) = (RefundId::from_raw(*id), *succeeded || dropped);
+                flag(engine.submit(lane, refund::Sent { id, succeeded }).await)
+            }
+            Command::Hear { event, .. } => {
+                let mut event = event.clone();
+                if self.sabotage == Some(Sabotage::HearAgain) {
+                    self.renamed.set(self.renamed.get() + 1);
+                    event.event_id = format!("{}-{}", event.event_id, self.renamed.get());
+                }
+                let provider = sandbox::NAME.to_owned();
+                flag(engine.submit(lane, Hear { provider, event }).await)
+            }
+            Command::Panic { id } => {
+                let id = OrderId::from_raw(*id);
+                flag(engine.submit(lane, Panics { id }).await.map(|()| true))
+            }
+            Command::Poison { dish } => {
+                let item = ItemId::from_raw(self.items[*dish]);
+                flag(engine.submit(lane, Poison { item }).await.map(|()| true))
+            }
+        }
+    }
+
+    fn create(&self, id: i64, place: &Place, other_body: bool) -> Create {
+        let quoted = place
+            .quote
+            .map(|(total_minor, expires_at_ms)| Ok(Quoted { total_minor, expires_at_ms }));
+        Create {
+            id: OrderId::from_raw(id),
+            user: UserId::from_raw(place.user),
+            body: self.body(place, other_body),
+            quoted,
+            pay_within_ms: self.pay_within_ms,
+            held_units_cap: self.held_units_cap,
+            keys: Arc::clone(&self.keys),
+        }
+    }
+
+    fn body(&self, place: &Place, other_body: bool) -> PlaceOrder {
+        let line = |(dish, quantity): &(usize, u32)| BasketLine {
+            item_id: ItemId::from_raw(self.items[*dish]),
+            quantity: *quantity,
+            options: Vec::new(),
+        };
+        let near = Location { lat: 52.52, lng: 13.41 };
+        let fulfilment = if place.delivery {
+            Fulfilment::Delivery { location: near }
+        } else {
+            Fulfilment::Pickup
+        };
+        let basket = Basket {
+            store_id: StoreId::from_raw(self.stores[place.store]),
+            fulfilment,
+            lines: place.lines.iter().map(line).collect(),
+            coupon_ids: Vec::new(),
+        };
+        let note = other_body.then(|| "another wish".to_owned());
+        PlaceOrder { basket, quote_id: None, note }
+    }
+
+    fn principal(&self, user: i64, who: Who, store: usize) -> Principal {
+        let user = UserId::from_raw(user);
+        match who {
+            Who::Diner | Who::Stranger => Principal::new(user, &[Role::Diner]),
+            Who::Keeper => {
+                let stores = vec![StoreId::from_raw(self.stores[store])];
+                Principal { stores, ..Principal::new(user, &[Role::Merchant]) }
+            }
+        }
+    }
+}
+
+const fn wish_of(wish: Wish) -> moves::Wish {
+    match wish {
+        Wish::Cancel => moves::Wish::TakeBack,
+        Wish::Accept => moves::Wish::Staff(Move::Accept),
+        Wish::Reject => moves::Wish::Staff(Move::Reject),
+        Wish::Prepare => moves::Wish::Staff(Move::Prepare),
+        Wish::Ready => moves::Wish::Staff(Move::MarkReady),
+        Wish::Dispatch => moves::Wish::Staff(Move::Dispatch),
+        Wish::Complete => moves::Wish::Staff(Move::Complete),
+    }
+}
+
+/// Something that an answer shows.
+trait Shown: serde::de::DeserializeOwned {
+    fn facts(self) -> Facts;
+}
+
+impl Shown for Order {
+    fn facts(self) -> Facts {
+        let payments = self.payments.iter().map(|payment| {
+            let refund = payment.refunds.first().map(|refund| refund.state);
+            (payment.id.raw(), payment.state, refund)
+        });
+        Facts::Order {
+            id: self.id.raw(),
+            state: self.state,
+            version: self.version,
+            total_minor: self.pricing.total_minor,
+            payments: payments.collect(),
+        }
+    }
+}
+
+impl Shown for Payment {
+    fn facts(self) -> Facts {
+        Facts::Payment {
+            id: self.id.raw(),
+            state: self.state,
+            amount_minor: self.amount_minor,
+            refund: self.refunds.first().map(|refund| refund.state),
+        }
+    }
+}
+
+async fn answer<T: Shown, O: Operation<Output = Answer>>(
+    engine: &Engine,
+    lane: StoreId,
+    keyed: Option<Keyed>,
+    operation: O,
+) -> Outcome {
+    let Some(keyed) = keyed else {
+        return match engine.submit(lane, operation).await {
+            Ok(answer) => told::<T>(answer, false),
+            Err(error) => Outcome::of_error(error),
+        };
+    };
+    match engine.submit_keyed(lane, keyed, None, operation).await {
+        Ok(Done::Fresh(answer)) => told::<T>(answer, false),
+        Ok(Done::Replayed(answer)) => told::<T>(answer, true),
+        Err(error) => Outcome::of_error(error),
+    }
+}
+
+/// What an answer says.
+fn told<T: Shown>(answer: Answer, replayed: bool) -> Outcome {
+    let body = answer.body;
+    let facts = if answer.status < 400 {
+        serde_json::from_slice(&body).map(T::facts).unwrap_or(Facts::Problem("unreadable"))
+    } else {
+        problem(&body)
+    };
+    let said = if facts.status() == answer.status {
+        Said::Answer { replayed, facts }
+    } else {
+        Said::Answer { replayed, facts: Facts::Problem("wrong status") }
+    };
+    Outcome { said, body }
+}
+
+fn problem(body: &[u8]) -> Facts {
+    let code = serde_json::from_slice::<Problem>(body).map(|problem| problem.code);
+    Facts::Problem(code.map_or("unreadable", ErrorCode::as_str))
+}
+
+fn flag(done: Result<bool, SubmitError>) -> Outcome {
+    match done {
+        Ok(flag) => Outcome::bare(Said::Flag(flag)),
+        Err(error) => Outcome::of_error(error),
+    }
+}
+
+impl Outcome {
+    const fn bare(said: Said) -> Self {
+        Self { said, body: Vec::new() }
+    }
+
+    /// An error as a client sees it: the bytes are those of the core's own response.
+    fn of_error(error: SubmitError) -> Self {
+        use core_service::engine::Stop;
+        match error {
+            SubmitError::Stopped(Stop::Refused(refused)) => {
+                let response = ApiError::from(refused).into_response();
+                let body = axum::body::to_bytes(response.into_body(), usize::MAX);
+                let body = body.now_or_never().and_then(Result::ok).unwrap_or_default().to_vec();
+                Self { said: Said::Answer { replayed: false, facts: problem(&body) }, body }
+            }
+            SubmitError::Stopped(Stop::Failed(_)) => Self::bare(Said::Failed),
+            SubmitError::Panicked => Self::bare(Said::Panicked),
+            SubmitError::Busy | SubmitError::Unsettled => Self::bare(Said::Unsettled),
+        }
+    }
+}
