@@ -28,8 +28,13 @@ pub const FILL_CHUNK_ORDERS: u64 = 100_000;
 pub const LATENCY_LOAD: f64 = 0.7;
 /// Connections of the open loop: more than are ever busy unless the system falls behind.
 pub const OPEN_CONNECTIONS: usize = 384;
-/// Buyers with a signed token; each request takes the next one, and beyond the last the first again.
-pub const BUYERS: usize = 60_000;
+/// Buyers whose tokens every server has seen before; each request takes the next one, and after the last
+/// the first again. Few enough for a server to remember them all.
+pub const BUYERS_KNOWN: usize = 10_000;
+/// Buyers whose tokens no server has seen: more than one measurement has requests.
+pub const BUYERS_FRESH: usize = 100_000;
+/// Connections over which a server is shown every token.
+pub const GREETING_CONNECTIONS: usize = 64;
 /// The units that a buyer may hold in unpaid orders: nobody pays here, so it must not bound the run.
 pub const HELD_UNITS: u32 = 1_000_000;
 /// After how long tokens are signed anew; they hold for an hour.

@@ -108,7 +108,7 @@ impl<D: Design> FromRequestParts<Arc<Shared<D>>> for Buyer {
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = header.and_then(token::bearer).ok_or(AuthError::Missing)?;
         let shop = &shared.shop;
-        let verified = shop.keys.verifier().verify(token, shop.clock.now_ms());
+        let verified = shop.tokens.verify(&shop.keys, token, shop.clock.now_ms());
         verified.map(Self).map_err(AuthError::Invalid)
     }
 }

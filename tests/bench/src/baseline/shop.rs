@@ -7,7 +7,9 @@ use super::store;
 use crate::limits;
 use anyhow::Context as _;
 use core_service::auth::keys::Keys;
+use core_service::auth::tokens::Tokens;
 use core_service::clock::{Clock, SystemClock};
+use core_service::coupons::redeem::{self, KnownCoupons};
 use core_service::engine::catalog::StoreCatalog;
 use core_service::http::error::ApiError;
 use core_service::idempotency::{Answer, Keyed};
@@ -32,6 +34,8 @@ const NODE: i64 = 1_023;
 pub struct Shop {
     /// The core's secrets.
     pub keys: Keys,
+    /// Tokens that were verified a moment ago, as the core remembers them.
+    pub tokens: Tokens,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -75,6 +79,7 @@ impl Shop {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         Ok(Self {
             keys: Keys::load(data)?,
+            tokens: Tokens::default(),
             ids: IdGenerator::new(Arc::clone(&clock), NODE),
             clock,
             metrics: Metrics::default(),
@@ -117,7 +122,12 @@ impl Shop {
         let now_ms = purchase.now_ms;
         let lines = basket.lines.iter().map(|line| line.item_id);
         let (open, not_served) = data.closed_now(lines, now_ms);
+        let coupons = KnownCoupons::new();
+        let diner =
+            redeem::Facts { user_id: purchase.user_id, order_id: None, first_order: false, now_ms };
         let facts = Facts {
+            diner,
+            coupons: &coupons,
             store: &data.store,
             items: &data.items,
             available,

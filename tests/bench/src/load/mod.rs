@@ -6,6 +6,7 @@
 
 pub mod closed;
 pub mod connection;
+pub mod greet;
 pub mod open;
 pub mod request;
 pub mod response;

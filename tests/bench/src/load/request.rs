@@ -2,6 +2,7 @@
 
 use crate::limits;
 use anyhow::Context as _;
+use clap::ValueEnum;
 use core_service::auth::keys::Keys;
 use core_service::clock::{Clock as _, SystemClock};
 use std::cell::{Cell, RefCell};
@@ -22,29 +23,62 @@ fn user(n: usize) -> UserId {
     UserId::from_raw(i64::try_from(spread).expect("31 bits"))
 }
 
+/// Whether a server has seen a request's token before. It remembers those that it has verified, and a
+/// signature costs about as much as all the rest of a request: so no system may know more of them than
+/// another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TokenUse {
+    /// Every server has seen every token once, as it has from a diner who does more than order.
+    Known,
+    /// No server has seen any: each measurement signs new ones.
+    Fresh,
+}
+
+impl TokenUse {
+    fn buyers(self) -> usize {
+        match self {
+            Self::Known => limits::BUYERS_KNOWN,
+            Self::Fresh => limits::BUYERS_FRESH,
+        }
+    }
+}
+
 /// Signed bearer tokens, one for each buyer.
 pub struct Buyers {
+    /// How they are used.
+    pub token_use: TokenUse,
     tokens: RefCell<Vec<String>>,
     signed_at: Cell<Instant>,
     cursor: Cell<usize>,
 }
 
 impl Buyers {
-    /// Signs a token for each of [`limits::BUYERS`].
-    pub fn sign(keys: &Keys) -> Self {
+    /// Signs a token for each.
+    pub fn sign(keys: &Keys, token_use: TokenUse) -> Self {
         Self {
-            tokens: RefCell::new(tokens(keys)),
+            token_use,
+            tokens: RefCell::new(tokens(keys, token_use.buyers())),
             signed_at: Cell::new(Instant::now()),
             cursor: Cell::new(0),
         }
     }
 
-    /// Signs anew if the tokens would soon expire. To be called outside of measurements: it takes time.
-    pub fn renew(&self, keys: &Keys) {
-        if self.signed_at.get().elapsed() > limits::TOKENS_RENEWED_AFTER {
-            self.tokens.replace(tokens(keys));
+    /// Signs anew what has been used, or would soon expire; says whether it did. To be called outside of
+    /// measurements: it takes time.
+    pub fn renew(&self, keys: &Keys) -> bool {
+        let old = self.signed_at.get().elapsed() > limits::TOKENS_RENEWED_AFTER;
+        let due = old || self.token_use == TokenUse::Fresh;
+        if due {
+            self.tokens.replace(tokens(keys, self.token_use.buyers()));
             self.signed_at.set(Instant::now());
+            self.cursor.set(0);
         }
+        due
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.tokens.borrow().len()
     }
 
     fn with_next<R>(&self, f: impl FnOnce(&str) -> R) -> R {
@@ -55,13 +89,14 @@ impl Buyers {
     }
 }
 
-fn tokens(keys: &Keys) -> Vec<String> {
+/// The time is part of a token's text: those of another second are other tokens.
+fn tokens(keys: &Keys, count: usize) -> Vec<String> {
     let now_ms = SystemClock.now_ms();
     let sign =
         |n| keys.sign_token(&Principal::new(user(n), &[Role::Diner]), now_ms, MAX_LIFETIME_S);
-    let middle = limits::BUYERS / 2;
+    let middle = count / 2;
     std::thread::scope(|scope| {
-        let second = scope.spawn(move || (middle..limits::BUYERS).map(sign).collect::<Vec<_>>());
+        let second = scope.spawn(move || (middle..count).map(sign).collect::<Vec<_>>());
         let mut all: Vec<_> = (0..middle).map(sign).collect();
         all.extend(second.join().expect("signing does not panic"));
         all
@@ -128,6 +163,7 @@ mod tests {
             keys.sign_token(&Principal::new(user(n), &[Role::Diner]), SystemClock.now_ms(), 60)
         });
         let buyers = Buyers {
+            token_use: TokenUse::Known,
             tokens: RefCell::new(tokens.collect()),
             signed_at: Cell::new(Instant::now()),
             cursor: Cell::new(0),
@@ -157,7 +193,7 @@ mod tests {
 
     #[test]
     fn buyers_do_not_repeat() {
-        let users: BTreeSet<_> = (0..limits::BUYERS).map(user).collect();
-        assert_eq!(users.len(), limits::BUYERS);
+        let users: BTreeSet<_> = (0..limits::BUYERS_FRESH).map(user).collect();
+        assert_eq!(users.len(), limits::BUYERS_FRESH);
     }
 }

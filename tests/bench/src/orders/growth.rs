@@ -18,10 +18,15 @@ pub async fn run(
     progress: &mut Progress,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
-    let small =
-        start(world, "growth-small", limits::SMALL_TABLE_ORDERS, progress, findings).await?;
-    let large =
-        start(world, "growth-large", limits::LARGE_TABLE_ORDERS, progress, findings).await?;
+    let afterwards = (plan.window.total() + Duration::from_secs(1)) * (plan.rounds * 2);
+    let mut start =
+        async |name: &str, orders| start(world, name, orders, afterwards, progress, findings).await;
+    let (small, in_small) = start("growth-small", limits::SMALL_TABLE_ORDERS).await?;
+    let (large, in_large) = start("growth-large", limits::LARGE_TABLE_ORDERS).await?;
+    findings.table_orders = Some([in_small, in_large]);
+    if in_large < limits::LARGE_TABLE_ORDERS {
+        progress.step(&format!("no time to fill the large table beyond {in_large} orders"));
+    }
     progress.prepared(true);
     progress.step("a large table beside a small one");
     for round in 1..=plan.rounds {
@@ -36,14 +41,16 @@ pub async fn run(
     large.stop().await
 }
 
-/// Starts a core on a ledger with so many orders of the past.
+/// Starts a core on a ledger with so many orders of the past, or as many as a quick run has time for;
+/// returns how many. `afterwards` is how long the measurements take.
 async fn start(
     world: &mut World,
     name: &str,
     orders: u64,
+    afterwards: Duration,
     progress: &mut Progress,
     findings: &mut Findings,
-) -> anyhow::Result<Running> {
+) -> anyhow::Result<(Running, u64)> {
     progress.step(&format!("filling a table with {orders} orders"));
     let running = world.start_core(name).await?;
     // One real order is the model for all others.
@@ -51,14 +58,19 @@ async fn start(
     let task = task("model-order", 1, &running, 1, moment);
     measure(world, &running, task, progress, findings).await?;
     let now_ms = SystemClock.now_ms();
-    store::fill(&world.pool, &running.market.place.database, orders, now_ms, |done| {
-        if done < orders {
+    let database = &running.market.place.database;
+    let mut chunk_began = progress.elapsed();
+    let go_on = |done| {
+        let took = progress.elapsed() - chunk_began;
+        chunk_began = progress.elapsed();
+        if done > 0 {
             progress.step(&format!("{done} of {orders} orders"));
         }
-    })
-    .await?;
+        progress.has_time_for(took, afterwards)
+    };
+    let filled = store::fill(&world.pool, database, orders, now_ms, go_on).await?;
     running.look_again(world).await?;
-    Ok(running)
+    Ok((running, filled))
 }
 
 fn task<'a>(

@@ -37,6 +37,9 @@ impl Running {
         market: Market,
         processes: Vec<Process>,
     ) -> anyhow::Result<Self> {
+        for process in &processes {
+            world.greet(process.address).await?;
+        }
         let ledger = Cell::new(store::ledger(&world.pool, &market.place.database).await?);
         Ok(Self { system, market, processes, ledger })
     }
@@ -133,7 +136,11 @@ pub async fn measure(
 
 async fn once(world: &World, running: &Running, task: &Task<'_>) -> anyhow::Result<Measurement> {
     let bodies = task.items.iter().map(|item| body(item.store_id, item.id)).collect();
-    world.buyers.renew(&world.keys);
+    if world.buyers.renew(&world.keys) {
+        for server in running.servers() {
+            world.greet(server).await?;
+        }
+    }
     // The time tells the keys of this measurement from those of all others on the same ledger.
     let prefix =
         format!("{:x}", core_service::clock::Clock::now_ms(&core_service::clock::SystemClock));

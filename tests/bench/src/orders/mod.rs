@@ -18,6 +18,7 @@ pub mod store;
 pub mod sweep;
 pub mod world;
 
+use crate::load::request::TokenUse;
 use crate::report::{self, Facts, Report};
 use clap::Args;
 use measure::Measurement;
@@ -40,6 +41,9 @@ pub struct OrdersArgs {
     /// Where the report goes.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
+    /// Whether the servers have seen the diners' tokens before.
+    #[arg(long, value_enum, default_value_t = TokenUse::Known)]
+    tokens: TokenUse,
     /// Only these scenarios (sweep, latency, sold-out, replicas, growth); their ratios alone are reported.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -54,6 +58,8 @@ pub struct Findings {
     pub sold_out_queries: Option<SoldOutQueries>,
     /// Which way of the row-lock baseline was the best, and what the others reached.
     pub calibration: Vec<Calibration>,
+    /// Orders of the past in the small and in the large table.
+    pub table_orders: Option<[u64; 2]>,
     /// What should not have happened.
     pub faults: Vec<String>,
 }
@@ -85,7 +91,8 @@ pub async fn run(args: OrdersArgs) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(args.quick, &args.only)?;
     let mut progress = Progress::new(&plan);
     std::fs::create_dir_all(&args.out)?;
-    let mut world = World::start(&args.core, &args.out, &progress).await?;
+    let mut world = World::start(&args.core, &args.out, args.tokens, &progress).await?;
+    progress.prepared(false);
     let mut findings = Findings::default();
     if plan.sweep || plan.latency {
         sweep::run(&mut world, &plan, &mut progress, &mut findings).await?;

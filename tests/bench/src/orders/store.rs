@@ -81,45 +81,60 @@ async fn variable(conn: &mut MySqlConnection, show: &str) -> anyhow::Result<Stri
 }
 
 /// Adds completed orders of the past to a ledger whose only order is the model for them, until there are
-/// `wanted` in all; `told` hears how many there are. The rows are those that an order leaves: the order,
-/// its line, its payment, its key's record, its user's held units.
+/// `wanted` in all, or until `go_on`, which hears how many there are, says no; returns how many were added.
+/// The rows are those that an order leaves: the order, its line, its payment, its key's record, its user's
+/// held units.
 pub async fn fill(
     pool: &MySqlPool,
     database: &str,
     wanted: u64,
     now_ms: i64,
-    mut told: impl FnMut(u64),
-) -> anyhow::Result<()> {
-    let mut conn = pool.acquire().await?;
-    let mut run = async |sql: String| {
-        conn.execute(AssertSqlSafe(sql.clone())).await.with_context(|| sql).map(|_| ())
-    };
+    mut go_on: impl FnMut(u64) -> bool,
+) -> anyhow::Result<u64> {
+    // Two, because the server gives each connection one processor.
+    let (mut one, mut other) = (pool.acquire().await?, pool.acquire().await?);
+    run(&mut one, &[format!("USE {database}")]).await?;
+    run(&mut other, &[format!("USE {database}")]).await?;
     let chunk = wanted.min(limits::FILL_CHUNK_ORDERS);
-    run(format!("USE {database}")).await?;
-    run("CREATE TABLE bench_numbers (n BIGINT NOT NULL PRIMARY KEY)".to_owned()).await?;
-    run("INSERT INTO bench_numbers VALUES (0)".to_owned()).await?;
-    let mut numbers = 1;
-    while numbers < chunk {
-        run(format!("INSERT INTO bench_numbers SELECT n + {numbers} FROM bench_numbers WHERE n + {numbers} < {chunk}"))
-            .await?;
-        numbers *= 2;
+    let mut prepare = vec![
+        "CREATE TABLE bench_numbers (n BIGINT NOT NULL PRIMARY KEY)".to_owned(),
+        "INSERT INTO bench_numbers VALUES (0)".to_owned(),
+        "CREATE TABLE bench_model AS SELECT * FROM orders LIMIT 1".to_owned(),
+        "CREATE TABLE bench_answer AS SELECT * FROM idempotency LIMIT 1".to_owned(),
+        "CREATE TABLE bench_line AS SELECT * FROM order_lines LIMIT 1".to_owned(),
+    ];
+    let doublings = std::iter::successors(Some(1), |numbers| Some(numbers * 2));
+    prepare.extend(doublings.take_while(|numbers| *numbers < chunk).map(|numbers| {
+        format!(
+            "INSERT INTO bench_numbers SELECT n + {numbers} FROM bench_numbers \
+             WHERE n + {numbers} < {chunk}"
+        )
+    }));
+    run(&mut one, &prepare).await?;
+    let mut added = 0;
+    while added < wanted && go_on(added) {
+        let count = chunk.min(wanted - added);
+        let statements = fill_statements(added, count, wanted, now_ms);
+        let (orders, rest) = statements.split_at(2);
+        tokio::try_join!(run(&mut one, orders), run(&mut other, rest))?;
+        added += count;
     }
-    run("CREATE TABLE bench_model AS SELECT * FROM orders LIMIT 1".to_owned()).await?;
-    run("CREATE TABLE bench_answer AS SELECT * FROM idempotency LIMIT 1".to_owned()).await?;
-    run("CREATE TABLE bench_line AS SELECT * FROM order_lines LIMIT 1".to_owned()).await?;
-    for start in (0..wanted).step_by(usize::try_from(chunk)?) {
-        for sql in fill_statements(start, chunk.min(wanted - start), wanted, now_ms) {
-            run(sql).await?;
-        }
-        told(start + chunk);
+    let sold = format!(
+        "UPDATE stock SET sold = sold + {added} WHERE item_id = (SELECT item_id FROM bench_line)"
+    );
+    let clear = "DROP TABLE bench_numbers, bench_model, bench_answer, bench_line".to_owned();
+    run(&mut one, &[sold, clear]).await?;
+    // What was changed for these connections must not be met by the next ones to use them.
+    one.close().await?;
+    other.close().await?;
+    Ok(added)
+}
+
+async fn run(conn: &mut MySqlConnection, statements: &[String]) -> anyhow::Result<()> {
+    for sql in statements {
+        let done = conn.execute(AssertSqlSafe(sql.clone())).await;
+        done.with_context(|| sql.clone())?;
     }
-    run(format!(
-        "UPDATE stock SET sold = sold + {wanted} WHERE item_id = (SELECT item_id FROM bench_line)"
-    ))
-    .await?;
-    run("DROP TABLE bench_numbers, bench_model, bench_answer, bench_line".to_owned()).await?;
-    // What was changed for this connection must not be met by the next one to use it.
-    conn.close().await?;
     Ok(())
 }
 

@@ -26,7 +26,6 @@ pub async fn run(
     let core = world.start_core("core").await?;
     let row_lock = world.start_row_lock(lock, pool).await?;
     let async_ack = world.start_async_ack().await?;
-    progress.prepared(false);
     let systems = [core, row_lock, async_ack];
     let needed = plan.window.total() * u32::try_from(plan.clients.len() * systems.len() * 2)?;
     for round in 1..=plan.rounds {
@@ -66,8 +65,8 @@ fn in_turn(systems: &[Running; 3], round: u32) -> impl Iterator<Item = &Running>
 /// What a quick run needs for the scenarios that follow.
 fn time_after(plan: &Plan) -> Duration {
     let one = plan.window.total() + Duration::from_secs(1);
-    let growth = if plan.growth { Duration::from_secs(60) } else { Duration::ZERO };
-    plan.latency_window.total() + one * (plan.rounds * 7) + growth
+    let growth = if plan.growth { Duration::from_secs(40) } else { Duration::ZERO };
+    plan.latency_window.total() + one * (plan.rounds * 5) + growth
 }
 
 /// Tries the ways of running the row-lock baseline and returns the best on one hot item.

@@ -8,7 +8,8 @@ use super::progress::Progress;
 use super::store::{self, Item};
 use crate::baseline::LockOrder;
 use crate::limits;
-use crate::load::request::Buyers;
+use crate::load::greet;
+use crate::load::request::{Buyers, TokenUse};
 use crate::process::{Process, end_of};
 use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum as _;
@@ -16,6 +17,7 @@ use core_service::auth::keys::Keys;
 use serde_json::{Value, json};
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tiffin_services::{Options, Services, WhenInUse};
@@ -85,7 +87,12 @@ pub struct World {
 
 impl World {
     /// Starts the services and makes the keys.
-    pub async fn start(core: &Path, out: &Path, progress: &Progress) -> anyhow::Result<Self> {
+    pub async fn start(
+        core: &Path,
+        out: &Path,
+        token_use: TokenUse,
+        progress: &Progress,
+    ) -> anyhow::Result<Self> {
         ensure!(
             core.is_file(),
             "--core {} is no file; build it with `cargo build --release -p core-service`",
@@ -108,11 +115,11 @@ impl World {
         let catalogue = data.join("catalogue.jsonl");
         std::fs::write(&catalogue, catalogue_rows())?;
         let keys = Keys::load_or_create(&data)?;
-        let pool = MySqlPoolOptions::new().max_connections(2);
+        let pool = MySqlPoolOptions::new().max_connections(3);
         let pool =
             pool.connect(&services.database_url()).await.context("cannot reach the database")?;
         progress.step("signing tokens");
-        let buyers = Buyers::sign(&keys);
+        let buyers = Buyers::sign(&keys, token_use);
         let core = std::path::absolute(core)?;
         let markets = BTreeMap::new();
         Ok(Self { core, logs, data, catalogue, services, markets, keys, buyers, pool })
@@ -195,7 +202,9 @@ impl World {
 
     /// Starts one more core on the database of a running one.
     pub async fn start_replica(&self, of: &Running) -> anyhow::Result<Process> {
-        self.serve_core("core-replica", &of.market.place).await
+        let replica = self.serve_core("core-replica", &of.market.place).await?;
+        self.greet(replica.address).await?;
+        Ok(replica)
     }
 
     async fn serve_core(&self, name: &str, place: &Place) -> anyhow::Result<Process> {
@@ -206,6 +215,14 @@ impl World {
         command.arg("--held-units").arg(limits::HELD_UNITS.to_string());
         command.arg("--pay-within-s").arg(limits::CORE_PAY_WITHIN_S.to_string());
         Process::serve(name, command, &self.logs).await
+    }
+
+    /// Makes the tokens known to a server, if they are to be.
+    pub async fn greet(&self, server: SocketAddr) -> anyhow::Result<()> {
+        match self.buyers.token_use {
+            TokenUse::Known => greet::run(server, &self.buyers).await,
+            TokenUse::Fresh => Ok(()),
+        }
     }
 
     /// Starts the row-lock baseline.

@@ -14,6 +14,8 @@ pub struct Facts {
     pub took_s: u64,
     /// Processors; the generator, the servers and the services share them.
     pub processors: usize,
+    /// Whether the servers had seen the diners' tokens before.
+    pub tokens: String,
     /// What the processor calls itself.
     pub processor: String,
     /// Memory, MiB.
@@ -45,6 +47,7 @@ impl Facts {
             quick,
             took_s: took.as_secs(),
             processors: std::thread::available_parallelism().map_or(0, usize::from),
+            tokens: format!("{:?}", world.buyers.token_use).to_lowercase(),
             processor: proc_field("/proc/cpuinfo", "model name")
                 .unwrap_or_else(|| "unknown".to_owned()),
             memory_mib: proc_field("/proc/meminfo", "MemTotal")

@@ -25,6 +25,13 @@ pub fn render(report: &Report) -> String {
             queries.refusals, queries.statements, queries.statements_idle
         );
     }
+    if let Some([small, large]) = report.table_orders {
+        let _ = writeln!(
+            text,
+            "- `small-table` has {small} orders of the past, `large-table` {large}, each with its line, payment \
+             and answer."
+        );
+    }
     if !report.calibration.is_empty() {
         text += "- The row-lock baseline was run in the best of these ways:";
         for way in &report.calibration {
@@ -47,7 +54,8 @@ take turns.
 - The throughput scenarios are closed loops: so many clients, each asking again when it is answered. `latency` \
 is an open loop at 70 % of the system's own peak; its latencies count from the moment at which a request was \
 meant to be sent.
-- Each request has a buyer, a token and an Idempotency-Key of its own. After each measurement the ledger has to \
+- Each request has an Idempotency-Key of its own and takes the next of many thousand buyers. Servers remember \
+tokens that they have verified; `known` tokens each of them has verified before, `fresh` ones none. After each measurement the ledger has to \
 hold exactly the accepted orders, and to have lost as many units.
 - `row-lock` is a transaction for each order, with SELECT … FOR UPDATE on the stock. `async-ack` takes the stock \
 in Redis, answers, and writes later: what it has answered is lost if it is killed. Both serve HTTP, check \
@@ -64,11 +72,12 @@ pub fn summary(report: &Report) -> String {
 
 fn facts(report: &Report, text: &mut String) {
     let facts = &report.facts;
+    let tokens = &facts.tokens;
     let extent = if facts.quick { "A quick run" } else { "A whole run" };
     let _ = writeln!(
         text,
         "{extent} of {} s on {} × {} with {} MiB for everything: generator, servers, {}\n\
-         (innodb_flush_log_at_trx_commit = {}, buffer pool {} MiB, log_bin {}) and Redis {}.",
+         (innodb_flush_log_at_trx_commit = {}, buffer pool {} MiB, log_bin {}) and Redis {}. Tokens were {tokens} to the servers.",
         facts.took_s,
         facts.processors,
         facts.processor,

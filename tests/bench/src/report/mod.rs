@@ -35,6 +35,8 @@ pub struct Report {
     pub sold_out_queries: Option<SoldOutQueries>,
     /// Ways of running the row-lock baseline that were tried.
     pub calibration: Vec<Calibration>,
+    /// Orders of the past in the small and in the large table.
+    pub table_orders: Option<[u64; 2]>,
     /// What should not have happened.
     pub faults: Vec<String>,
     /// Every measurement.
@@ -132,7 +134,8 @@ impl Ratios {
 impl Report {
     /// Works out the medians and ratios.
     pub fn new(facts: Facts, findings: Findings) -> Self {
-        let Findings { measurements, sold_out_queries, calibration, faults } = findings;
+        let Findings { measurements, sold_out_queries, calibration, table_orders, faults } =
+            findings;
         let medians = medians(&measurements);
         let ratios = ratios(&medians, sold_out_queries.as_ref());
         let met = |(target, _): (&'static str, _)| Some((target, ratios.is_met(target)?));
@@ -144,6 +147,7 @@ impl Report {
             medians,
             sold_out_queries,
             calibration,
+            table_orders,
             faults,
             measurements,
         }
