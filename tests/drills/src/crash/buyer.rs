@@ -40,7 +40,7 @@ impl Load {
 /// Of 100 keys, so many are sent twice at once, and so many by somebody who hangs up and tries again.
 const TWINS_PERCENT: u64 = 3;
 /// See [`TWINS_PERCENT`].
-const IMPATIENT_PERCENT: u64 = 4;
+const IMPATIENT_PERCENT: u64 = 8;
 /// Of 100 orders, so many are for the item that is about to sell out.
 const SCARCE_PERCENT: u64 = 12;
 /// Of 100 orders, so many are placed by diners who never pay.

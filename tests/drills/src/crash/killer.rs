@@ -3,15 +3,21 @@
 
 use super::buyer::Load;
 use super::schedule::{Kill, Target};
+use crate::limits;
 use anyhow::{Context as _, Result};
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Instant;
 
-/// Kills as scheduled, until the load is over; whatever happens, all is up again at the end. `told` hears of
-/// each kill.
-pub fn run(load: &Load, schedule: &[Kill], told: impl Fn(&Kill)) -> Result<()> {
-    for kill in schedule {
+/// Kills as scheduled, until the load is over; whatever happens, all is up again at the end. The kills are spread
+/// over a load of so many `orders`: however slow the machine is, each waits for its part of them. `told` hears
+/// of each kill.
+pub fn run(load: &Load, schedule: &[Kill], orders: usize, told: impl Fn(&Kill)) -> Result<()> {
+    for (n, kill) in schedule.iter().enumerate() {
+        let due = orders * n / schedule.len();
+        while load.journal.pages().orders.len() < due && !load.over.load(Ordering::Relaxed) {
+            thread::sleep(limits::POLL);
+        }
         thread::sleep(kill.after);
         if load.over.load(Ordering::Relaxed) {
             break;

@@ -145,9 +145,9 @@ async fn press(
         .collect();
     let inspector = tokio::spawn(inspect(Arc::clone(load)));
     let killer = {
-        let load = Arc::clone(load);
+        let (load, orders) = (Arc::clone(load), args.orders());
         let told = move |kill: &schedule::Kill| step(began, &format!("kill -9 {kill}"));
-        tokio::task::spawn_blocking(move || killer::run(&load, &schedule, told))
+        tokio::task::spawn_blocking(move || killer::run(&load, &schedule, orders, told))
     };
     let outcome = wait_for_load(load, args, &killer, began).await;
     load.over.store(true, Ordering::Relaxed);

@@ -40,7 +40,7 @@ impl fmt::Display for Target {
 pub struct Kill {
     /// What, one or two, in the order in which they are started again.
     pub targets: Vec<Target>,
-    /// The wait before it, from the last restart on.
+    /// The wait before it, from the last restart on and from when the load has come so far.
     pub after: Duration,
     /// For how long it stays down; nothing if it is started again at once.
     pub pause: Duration,
