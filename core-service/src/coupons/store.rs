@@ -1,7 +1,9 @@
 //! Templates, coupons and counters in the ledger.
 //!
 //! Reads run on any connection. What locks and saves is the commit engine's. Templates never change once they
-//! exist, so nobody locks them.
+//! exist, so nobody locks them. [`audit`] proves that the tables agree.
+
+pub mod audit;
 
 use super::claim::counter_keys;
 use super::counter::{Counter, CounterKey};

@@ -1,6 +1,7 @@
 //! Coupons as diners meet them: from the template to the paid order, and whatever is tried in between.
 
 use crate::support::{Core, DINER, Reply, text};
+use core_service::coupons::store::audit;
 use core_service::fast::{FastStore as _, GateTag};
 use core_service::limits;
 use futures::future::join_all;
@@ -67,21 +68,10 @@ async fn coupon(core: &Core, id: &str) -> Value {
     coupons.iter().find(|coupon| coupon["id"] == id).unwrap().clone()
 }
 
-/// Every counter says what the coupons say.
+/// Counters, coupons and orders agree.
 async fn assert_counted(core: &Core) {
-    let wrong = core
-        .count(
-            "SELECT COUNT(*) FROM coupon_counters c WHERE c.claimed <> (SELECT COUNT(*) FROM \
-             coupons k WHERE k.template_id = c.template_id AND c.user_id IN (0, k.user_id)) \
-             OR (c.user_id = 0 AND c.day = -1 AND c.spent_minor <> (SELECT \
-             COALESCE(SUM(k.discount_minor), 0) FROM coupons k WHERE k.template_id = c.template_id))",
-        )
-        .await;
-    assert_eq!(wrong, 0, "a counter differs from its coupons");
-    let astray = core
-        .count("SELECT COUNT(*) FROM coupons WHERE (order_id IS NULL) <> (discount_minor = 0)")
-        .await;
-    assert_eq!(astray, 0, "a coupon has a discount and no order, or an order and no discount");
+    let mut conn = core.app.db.read().await.unwrap();
+    assert_eq!(audit::faults(&mut conn).await.unwrap(), Vec::<String>::new());
 }
 
 async fn spent(core: &Core) -> i64 {
@@ -228,9 +218,7 @@ async fn caps_hold_however_many_claim_at_once() {
     claim_as(&core, DINER, &daily).await.problem(409, "coupon-already-claimed");
     core.clock.advance(12 * HOUR_MS); // Midnight in UTC.
     claimed(&core, &daily).await;
-    let wrong_total = "SELECT COUNT(*) FROM coupon_counters c WHERE day = -1 AND user_id = 0 AND \
-        claimed <> (SELECT COUNT(*) FROM coupons k WHERE k.template_id = c.template_id)";
-    assert_eq!(core.count(wrong_total).await, 0);
+    assert_counted(&core).await;
 }
 
 #[tokio::test]
@@ -435,4 +423,48 @@ async fn a_template_is_checked_and_made_once() {
     let next = format!("/v1/coupon-templates?limit=1&cursor={}", text(&page["next_cursor"]));
     let next = core.get(&next).await.expect(200);
     assert_eq!((&next["templates"][0]["id"], next.get("next_cursor")), (&json!(id), None));
+}
+
+#[tokio::test]
+async fn an_audit_finds_what_was_tampered_with() {
+    let core = Core::start().await;
+    let caps = json!({"caps":
+        {"total": 9, "per_user": 9, "per_day": 9, "per_user_per_day": 9, "budget_minor": 900}});
+    let id = template(&core, "audit", &caps).await;
+    order_with(&core, &[&claimed(&core, &id).await]).await.expect(201);
+    assert_counted(&core).await;
+    core.tamper(&["UPDATE coupon_counters SET claimed = claimed + 1"]).await;
+    let mut conn = core.app.db.read().await.unwrap();
+    let found = async |conn: &mut _| audit::faults(conn).await.unwrap().len();
+    assert_eq!(found(&mut conn).await, 4, "each kind of counter");
+    drop(conn);
+    core.tamper(&[
+        "UPDATE coupon_counters SET claimed = claimed - 1",
+        "UPDATE coupons SET discount_minor = discount_minor - 1",
+    ])
+    .await;
+    let mut conn = core.app.db.read().await.unwrap();
+    assert_eq!(found(&mut conn).await, 1, "the money");
+    drop(conn);
+    core.tamper(&[
+        "UPDATE coupons SET discount_minor = discount_minor + 1",
+        "UPDATE orders SET state = 'CLOSED'",
+    ])
+    .await;
+    let mut conn = core.app.db.read().await.unwrap();
+    assert_eq!(found(&mut conn).await, 1, "the order");
+}
+
+#[tokio::test]
+async fn an_order_may_come_to_nothing() {
+    let core = Core::start().await;
+    let all = json!({"benefit": {"kind": "percent", "rate_ppm": 1_000_000}});
+    let mine = claimed(&core, &template(&core, "all", &all).await).await;
+    let order = order_with(&core, &[&mine]).await.expect(201);
+    assert_eq!((&order["total_minor"], &order["tax_minor"]), (&json!(0), &json!(0)));
+    assert_eq!(core.pay(&order, "sandbox_capture").await.expect(201)["state"], "CAPTURED");
+    assert_eq!(coupon(&core, &mine).await["state"], "USED");
+    assert_eq!(cancel(&core, &order).await.expect(200)["state"], "CANCELLED");
+    assert_eq!(core.count("SELECT COUNT(*) FROM refunds").await, 0);
+    assert_counted(&core).await;
 }
