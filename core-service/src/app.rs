@@ -8,8 +8,9 @@ use crate::engine::Engine;
 use crate::fast::guarded::Guarded;
 use crate::feed::Feed;
 use crate::gate::Gate;
+use crate::http::error::ApiError;
 use crate::idempotency::in_flight::InFlight;
-use crate::ids::IdGenerator;
+use crate::ids::{IdGenerator, NoLease};
 use crate::limits;
 use crate::payments::sandbox::Sandbox;
 use crate::telemetry::Metrics;
@@ -82,6 +83,13 @@ pub struct Parts {
 }
 
 impl App {
+    /// An id for what a request is about to make; none while the node's lease is not sure.
+    pub fn mint(&self) -> Result<i64, ApiError> {
+        let unsure = |_: NoLease| ApiError::unavailable("the ledger cannot be reached");
+        self.ids.check().map_err(unsure)?;
+        Ok(self.ids.next())
+    }
+
     /// Puts a core together and starts its lanes. Must be called within a tokio runtime.
     pub fn start(parts: Parts) -> Arc<Self> {
         let Parts { clock, db, ids, fast, keys, sandbox, settings } = parts;

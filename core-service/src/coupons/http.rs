@@ -75,7 +75,7 @@ async fn make_template(
     caller.require(Role::Admin)?;
     invalid_unless_none(terms::check(&terms))?;
     let keyed = Keyed::new(caller.0.user_id, uri.path(), &key, &raw);
-    let id = CouponTemplateId::from_raw(app.ids.next());
+    let id = CouponTemplateId::from_raw(app.mint()?);
     idempotency::execute(&app, lane_of(id), keyed, MakeTemplate { id, terms }).await
 }
 
@@ -149,7 +149,7 @@ async fn claim(
 ) -> Result<Executed, ApiError> {
     let template: CouponTemplateId = id.parse().map_err(|_| no_template())?;
     let keyed = Keyed::new(principal.user_id, uri.path(), &key, &body);
-    let id = CouponId::from_raw(app.ids.next());
+    let id = CouponId::from_raw(app.mint()?);
     let claim = ClaimCoupon { id, template, user: principal.user_id };
     limit::write(&app, principal.user_id).await?;
     claim_gated(&app, keyed, claim).await

@@ -64,6 +64,9 @@ pub enum DbError {
     /// The database failed.
     #[error("the database failed: {0}")]
     Sqlx(#[from] sqlx::Error),
+    /// No ids may be minted now, so nothing can be written.
+    #[error(transparent)]
+    NoIds(#[from] crate::ids::NoLease),
     /// The tables contradict each other: a defect or a hand-made edit.
     #[error("the database is inconsistent: {0}")]
     Inconsistent(String),

@@ -32,6 +32,8 @@ pub(super) async fn run(shared: &Shared, commands: &mut [Box<dyn Command>]) -> R
     for command in commands.iter() {
         command.wants(&mut wants);
     }
+    // As many ids as a batch takes are there, or none is begun.
+    shared.ids.check()?;
     let mut tx = shared.db.write().await?;
     pass(Step::Begun)?;
     let mut ledger = WorkingSet::new(shared.clock.now_ms(), Arc::clone(&shared.ids));

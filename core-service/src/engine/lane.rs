@@ -4,6 +4,7 @@ use super::command::Command;
 use super::{Shared, SubmitError, batch};
 use crate::db::{DbError, Failure};
 use crate::limits;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -88,7 +89,7 @@ async fn commit(shared: &Shared, batch: &mut Batch) -> Result<(), DbError> {
         }
         tracing::debug!(%error, commands = batch.len(), "a batch is tried again");
         // Two cores that met each other must not meet again in step.
-        let jitter = u32::try_from(shared.ids.next() & 0xff).unwrap_or(0);
+        let jitter = u32::from(RandomState::new().build_hasher().finish().to_ne_bytes()[0]);
         sleep(pause + limits::BATCH_BACKOFF * jitter / 0x100).await;
         pause = (pause * 2).min(limits::BATCH_BACKOFF_MOST);
     }

@@ -71,7 +71,7 @@ async fn pay(
     let (order, lane) = orders::http::lane_of(&app, &order).await?;
     limit::payment(&app, principal.user_id, &keyed.scope).await?;
     let _claim = idempotency::claim(&app, &keyed)?;
-    let id = PaymentId::from_raw(app.ids.next());
+    let id = PaymentId::from_raw(app.mint()?);
     let write_down = WriteDown { id, order, user: principal.user_id, method, keyed: keyed.clone() };
     let Written { payment, order } =
         match app.engine.submit_keyed(lane, keyed.clone(), None, write_down).await? {

@@ -78,7 +78,7 @@ async fn place(
     let quoted = body.quote_id.as_deref().map(|id| quote_id::read(&app.keys, &body.basket, id));
     limit::write(app, user).await?;
     let create = Create {
-        id: OrderId::from_raw(app.ids.next()),
+        id: OrderId::from_raw(app.mint()?),
         user,
         quoted,
         pay_within_ms: app.settings.pay_within_ms,
