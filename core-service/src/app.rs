@@ -1,5 +1,6 @@
 //! What every handler and job shares.
 
+use crate::audit::Auditor;
 use crate::auth::keys::Keys;
 use crate::auth::tokens::Tokens;
 use crate::clock::Clock;
@@ -43,6 +44,8 @@ pub struct App {
     pub sandbox: Sandbox,
     /// Counters.
     pub metrics: Metrics,
+    /// Audits, one at a time.
+    pub auditor: Auditor,
     /// Work that goes on when its client is gone; a stop waits for it before the ledger closes.
     pub tasks: TaskTracker,
     /// What the operator may choose.
@@ -101,6 +104,7 @@ impl App {
             rung.ring();
         };
         let engine = Engine::start(db.clone(), Arc::clone(&clock), Arc::clone(&ids), on_commit);
+        let metrics = Metrics::default().watching(engine.meter(), gate.meter());
         Arc::new(Self {
             clock,
             db,
@@ -113,7 +117,8 @@ impl App {
             tokens: Tokens::default(),
             in_flight: InFlight::default(),
             sandbox,
-            metrics: Metrics::default(),
+            metrics,
+            auditor: Auditor::default(),
             tasks: TaskTracker::new(),
             settings,
         })

@@ -4,6 +4,7 @@
 //! alike: `mod.rs` (what it is) → `state.rs` (pure rules) → `store.rs` (SQL) → `http.rs` (translation).
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod catalog;
 pub mod clock;

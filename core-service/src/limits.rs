@@ -328,3 +328,23 @@ pub const WRITES_PER_USER: crate::fast::Rate = crate::fast::Rate::per_second(100
 /// How many payments a user may try in any minute.
 pub const PAYMENTS_PER_USER: crate::fast::Window =
     crate::fast::Window { limit: 60, window_ms: 60_000 };
+
+// The audit.
+
+/// How often one core of a ledger audits it unasked.
+pub const AUDIT_PERIOD: Duration = Duration::from_secs(5 * 60);
+/// For how long one core does so, unless it renews that: longer than the period, so that it can.
+pub const AUDIT_LEASE: Duration = Duration::from_secs(7 * 60);
+/// How long an audit may take: less than its period.
+pub const AUDIT_TIMEOUT: Duration = Duration::from_secs(4 * 60);
+/// How long a request waits for its audit: less than [`REQUEST_TIMEOUT`].
+pub const AUDIT_ANSWER: Duration = Duration::from_secs(8);
+/// The most examples that a check gives of what it found.
+pub const AUDIT_EXAMPLES: usize = 10;
+/// Of how many orders, the newest, an audit reads the snapshots.
+pub const AUDIT_SNAPSHOTS: u32 = 100_000;
+/// After how long a counter of the gate that is off is looked at again: by then what missed a move was
+/// loaded anew.
+pub const AUDIT_GATE_PAUSE: Duration = Duration::from_millis(2_500);
+/// The most counters that are looked at again.
+pub const AUDIT_GATE_SUSPECTS: usize = 10_000;

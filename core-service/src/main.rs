@@ -1,7 +1,7 @@
-//! The command line of the core: `serve`, `import`, `token`.
+//! The command line of the core: `serve`, `import`, `token`, `audit`.
 
 use clap::{Parser, Subcommand};
-use core_service::{import, serve, token};
+use core_service::{audit, import, serve, token};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -20,6 +20,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Print a signed, short-lived token for development.
     Token(token::TokenArgs),
+    /// Check that the ledger's tables agree with each other, also beside a running core.
+    Audit(audit::command::AuditArgs),
 }
 
 #[tokio::main]
@@ -28,6 +30,7 @@ async fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args).await,
         Command::Import(args) => import::run(args).await,
         Command::Token(args) => token::run(&args),
+        Command::Audit(args) => audit::command::run(args).await,
     };
     outcome.unwrap_or_else(|error| {
         // Nobody may be reading stderr; the exit code tells it too.

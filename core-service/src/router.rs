@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::{layers, openapi};
-use crate::{catalog, coupons, deals, feed, limits, orders, payments, pricing};
+use crate::{audit, catalog, coupons, deals, feed, limits, orders, payments, pricing};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -23,6 +23,7 @@ pub fn router(app: Arc<App>, with_sandbox: bool) -> Router {
         .merge(orders::routes())
         .merge(payments::routes())
         .merge(coupons::routes())
+        .merge(audit::routes())
         .split_for_parts();
     openapi::complete(&mut openapi);
     let openapi = Arc::new(openapi);
@@ -70,5 +71,6 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    app.metrics.look(&app.engine, &app.fast);
     ([(CONTENT_TYPE, kind)], app.metrics.render()).into_response()
 }

@@ -16,7 +16,7 @@ use crate::http::server;
 use crate::ids::lease::NodeLease;
 use crate::payments::sandbox::{Sandbox, WebhookSender};
 use crate::telemetry;
-use crate::{feed, gate, jobs, limits, router};
+use crate::{audit, feed, gate, jobs, limits, router};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use std::io::{Read as _, Write as _};
@@ -131,9 +131,10 @@ async fn work(
     let routes = router::router(Arc::clone(&app), with_sandbox);
     let heal = heal_gate(Arc::clone(&app), stop.clone());
     let relay = feed::relay::run(Arc::clone(&app), stop.clone());
+    let audit = audit::job::run(Arc::clone(&app), stop.clone());
     let told = stop.clone();
     let jobs = async move {
-        tokio::join!(jobs::run(app, stop_jobs), heal, relay, node.keep(told));
+        tokio::join!(jobs::run(app, stop_jobs), heal, relay, audit, node.keep(told));
     };
     let mut jobs = tokio::spawn(keep_running(jobs, stop.clone()));
     let everything = async {

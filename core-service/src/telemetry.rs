@@ -1,5 +1,9 @@
 //! What the core tells about itself: JSON log lines on stderr and metrics in the OpenMetrics text format.
 
+use crate::engine::{self, Engine};
+use crate::fast::breaker::BreakerState;
+use crate::fast::guarded::Guarded;
+use crate::gate;
 use crate::gate::repair::Swept;
 use http::Method;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::time::Duration;
+use tiffin_api::audit::AuditReport;
 use tracing_subscriber::EnvFilter;
 
 /// Upper bounds of the latency buckets, s.
@@ -60,6 +65,49 @@ pub struct FeedMetrics {
     pub readers: Gauge,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabels {
+    check: String,
+}
+
+/// What the audits found.
+#[derive(Default)]
+struct Audits {
+    violations: Family<CheckLabels, Gauge>,
+    last_ms: Gauge,
+    last_clean_ms: Gauge,
+}
+
+impl Audits {
+    fn register(&self, registry: &mut Registry) {
+        let help = "Violations that this core's last audit found";
+        registry.register("audit_violations", help, self.violations.clone());
+        let help = "When this core's last audit began, ms since 1970 in UTC; 0 for never";
+        registry.register("audit_last_ms", help, self.last_ms.clone());
+        let help = "When this core's last audit without violations began, ms; 0 for never";
+        registry.register("audit_last_clean_ms", help, self.last_clean_ms.clone());
+    }
+}
+
+/// What is not counted where it happens, but looked at when somebody asks.
+#[derive(Default)]
+struct Looks {
+    lane_depth: Gauge,
+    fast_open: Gauge,
+    fast_failures: Gauge,
+}
+
+impl Looks {
+    fn register(&self, registry: &mut Registry) {
+        let help = "Commands that wait in the engine's lanes";
+        registry.register("engine_waiting", help, self.lane_depth.clone());
+        let help = "Whether the fast store is left alone (1) or used (0)";
+        registry.register("fast_store_open", help, self.fast_open.clone());
+        let help = "Calls that the fast store has failed since the start";
+        registry.register("fast_store_failures", help, self.fast_failures.clone());
+    }
+}
+
 /// The core's metrics.
 pub struct Metrics {
     registry: Registry,
@@ -71,6 +119,8 @@ pub struct Metrics {
     gate_repaired: Counter,
     /// How the feed is doing.
     pub feed: FeedMetrics,
+    audits: Audits,
+    looks: Looks,
 }
 
 impl Default for Metrics {
@@ -95,11 +145,33 @@ impl Default for Metrics {
         registry.register("feed_head", "The last number given in the feed", feed.head.clone());
         registry.register("outbox_backlog", "News without a number yet", feed.backlog.clone());
         registry.register("feed_readers", "Connections that read the feed", feed.readers.clone());
-        Self { registry, requests, latency, orders, webhooks, gate_off, gate_repaired, feed }
+        let (audits, looks) = (Audits::default(), Looks::default());
+        audits.register(&mut registry);
+        looks.register(&mut registry);
+        Self {
+            registry,
+            requests,
+            latency,
+            orders,
+            webhooks,
+            gate_off,
+            gate_repaired,
+            feed,
+            audits,
+            looks,
+        }
     }
 }
 
 impl Metrics {
+    /// Shows what the engine and the gate count, too.
+    #[must_use]
+    pub fn watching(mut self, engine: &engine::Meter, gate: &gate::Meter) -> Self {
+        engine.register(&mut self.registry);
+        gate.register(&mut self.registry);
+        self
+    }
+
     /// Counts one answer.
     pub fn observe_request(&self, method: &Method, route: &str, status: u16, elapsed: Duration) {
         let (method, route) = (method_label(method), route.to_owned());
@@ -123,6 +195,30 @@ impl Metrics {
     pub fn gate_swept(&self, swept: Swept) {
         self.gate_off.set(i64::try_from(swept.off).unwrap_or(i64::MAX));
         self.gate_repaired.inc_by(swept.repaired);
+    }
+
+    /// Notes what an audit found.
+    pub fn audited(&self, report: &AuditReport) {
+        for check in &report.checks {
+            let labels = CheckLabels { check: check.check.clone() };
+            let violations = i64::try_from(check.violations).unwrap_or(i64::MAX);
+            self.audits.violations.get_or_create(&labels).set(violations);
+        }
+        self.audits.last_ms.set(report.as_of_ms);
+        if report.clean {
+            self.audits.last_clean_ms.set(report.as_of_ms);
+        }
+    }
+
+    /// Looks at what is not counted where it happens.
+    pub fn look(&self, engine: &Engine, fast: &Guarded) {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.looks.lane_depth.set(count(engine.waiting() as u64));
+        self.looks.fast_failures.set(count(fast.failures()));
+        self.looks.fast_open.set(match fast.state() {
+            BreakerState::Closed => 0,
+            BreakerState::Open | BreakerState::Probing => 1,
+        });
     }
 
     /// The metrics as OpenMetrics text.

@@ -8,6 +8,7 @@
 //! beside one `currency` per document ([`money`]); instants are milliseconds since the Unix epoch, UTC,
 //! in fields that end in `_ms`.
 
+pub mod audit;
 pub mod catalog;
 pub mod coupon;
 pub mod deal;

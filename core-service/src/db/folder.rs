@@ -2,7 +2,7 @@
 //!
 //! Invariants: a folder that we make is readable by its owner only; whoever has taken a [`DataFolder`] is the
 //! only core on it, until it is dropped or the process ends, however that happens. Cores that share a database
-//! share the folder too. `token` and `import` read beside it and take no lock.
+//! share the folder too. `token`, `import` and `audit` read beside it and take no lock.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -75,8 +75,13 @@ impl DataFolder {
 
     /// The ledger's file in it.
     pub fn ledger_file(&self) -> PathBuf {
-        self.path.join(LEDGER_FILE)
+        ledger_file(&self.path)
     }
+}
+
+/// The ledger's file in a data folder, for who reads it beside its core.
+pub fn ledger_file(data: &Path) -> PathBuf {
+    data.join(LEDGER_FILE)
 }
 
 #[cfg(test)]

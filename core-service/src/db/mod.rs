@@ -176,6 +176,26 @@ impl Db {
         Ok(Self { dialect, writer, reader })
     }
 
+    /// Opens a ledger that is there and has this version's shape, to read it beside whoever writes it.
+    pub async fn open_to_read(location: &Location) -> Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let (ledger, dialect) = (location.shown(), location.dialect);
+        let url = match dialect {
+            Dialect::Sqlite => location.url.replace("mode=rwc", "mode=ro"),
+            Dialect::MySql => location.url.clone(),
+        };
+        let unusable = |reason| OpenError::Unusable { ledger: ledger.clone(), reason };
+        let reader = connect(dialect, &url, false, limits::DB_READERS).await.map_err(unusable)?;
+        let shape = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations");
+        let shape: i64 = shape.fetch_one(&reader).await.map_err(unusable)?;
+        let ours = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+        if shape != ours {
+            let reason = format!("its shape is {shape}, this program's {ours}");
+            return Err(OpenError::OtherVersion { ledger, reason });
+        }
+        Ok(Self { dialect, writer: reader.clone(), reader })
+    }
+
     /// Which kind of database it is.
     pub const fn dialect(&self) -> Dialect {
         self.dialect

@@ -77,7 +77,10 @@ async fn commit(shared: &Shared, batch: &mut Batch) -> Result<(), DbError> {
     let mut pause = limits::BATCH_BACKOFF;
     loop {
         let error = match batch::run(shared, batch).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                shared.meter.committed(batch.len(), started.elapsed());
+                return Ok(());
+            }
             Err(error) => error,
         };
         let patience = match error.failure() {
@@ -85,8 +88,10 @@ async fn commit(shared: &Shared, batch: &mut Batch) -> Result<(), DbError> {
             Failure::Defect => Duration::ZERO,
         };
         if started.elapsed() + pause > patience {
+            shared.meter.failed();
             return Err(error);
         }
+        shared.meter.retried();
         tracing::debug!(%error, commands = batch.len(), "a batch is tried again");
         // Two cores that met each other must not meet again in step.
         let jitter = u32::from(RandomState::new().build_hasher().finish().to_ne_bytes()[0]);

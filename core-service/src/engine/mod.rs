@@ -17,12 +17,14 @@ pub mod catalog;
 mod command;
 mod lane;
 mod load;
+mod meter;
 mod operation;
 mod save;
 pub mod table;
 mod working_set;
 
 pub use batch::{FailPoint, Step};
+pub use meter::Meter;
 pub use operation::{Operation, Stop, Wants};
 pub use working_set::{Committed, EventKey, Left, WorkingSet};
 
@@ -106,11 +108,13 @@ pub(crate) struct Shared {
     fail_point: Option<FailPoint>,
     /// Told of every commit, before anybody is answered.
     on_commit: Box<dyn Fn(&Committed) + Send + Sync>,
+    meter: Meter,
 }
 
 /// The lanes. Dropping it ends them once what was queued is done.
 pub struct Engine {
     lanes: Vec<mpsc::Sender<Box<dyn Command>>>,
+    meter: Meter,
 }
 
 impl Engine {
@@ -146,14 +150,15 @@ impl Engine {
             Dialect::Sqlite => 1,
             Dialect::MySql => limits::LANES,
         };
-        let catalog = CatalogCache::default();
-        let shared = Arc::new(Shared { db, clock, ids, catalog, fail_point, on_commit });
+        let (catalog, meter) = (CatalogCache::default(), Meter::default());
+        let counted = meter.clone();
+        let shared = Arc::new(Shared { db, clock, ids, catalog, fail_point, on_commit, meter });
         let start = |_| {
             let (sender, queue) = mpsc::channel(limits::LANE_QUEUE);
             tokio::spawn(lane::run(Arc::clone(&shared), queue));
             sender
         };
-        Self { lanes: (0..lanes).map(start).collect() }
+        Self { lanes: (0..lanes).map(start).collect(), meter: counted }
     }
 
     /// Has an operation done in the lane of a store, and waits for its commit.
@@ -200,6 +205,11 @@ impl Engine {
         let mixed = store.raw().cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         let lanes = self.lanes.len();
         &self.lanes[usize::try_from(mixed).unwrap_or(0) % lanes]
+    }
+
+    /// What is counted of the work.
+    pub const fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Commands that wait, in all lanes.

@@ -11,6 +11,7 @@
 //! repair it: see [`repair`].
 
 pub mod known;
+mod meter;
 pub mod repair;
 pub mod store;
 
@@ -21,6 +22,7 @@ use crate::fast::{Admission, Admit, FastStore as _, GateTag};
 use crate::inventory::StockMove;
 use crate::limits;
 use known::KnownKeys;
+pub use meter::Meter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tiffin_api::id::UserId;
@@ -106,6 +108,7 @@ pub struct Gate {
     loading: Mutex<BTreeSet<GateTag>>,
     /// Orders that stopped waiting for their payment, on their way to the counters.
     left: mpsc::Sender<Left>,
+    meter: Meter,
 }
 
 impl std::fmt::Debug for Gate {
@@ -131,11 +134,23 @@ impl Gate {
             sold_out: Mutex::default(),
             loading: Mutex::default(),
             left,
+            meter: Meter::default(),
         })
+    }
+
+    /// What is counted of the gate's answers.
+    pub const fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Asks for admission.
     pub async fn enter(self: &Arc<Self>, request: Request) -> Entry {
+        let entry = self.judge(request).await;
+        self.meter.count(&entry);
+        entry
+    }
+
+    async fn judge(self: &Arc<Self>, request: Request) -> Entry {
         if let Some(item) = self.noted_sold_out(&request) {
             return self.refuse(request, Entry::SoldOut(item));
         }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the report")]
 #![expect(unreachable_pub, reason = "`pub` marks what the test modules share; nothing is outside")]
 
+mod audit;
 mod coupons;
 mod engine;
 mod feed;
