@@ -261,8 +261,8 @@ async fn a_budget_is_spent_once_and_comes_back_with_its_coupons() {
     cancel(&core, &won[0].json()).await.expect(200);
     let free = claims.iter().map(|id| coupon(&core, id));
     let free: Vec<Value> = join_all(free).await;
-    let free = free.iter().filter(|coupon| coupon["state"] == "CLAIMED");
-    let mine = text(&free.last().unwrap()["id"]);
+    let free = free.iter().find(|coupon| coupon["state"] == "CLAIMED");
+    let mine = text(&free.unwrap()["id"]);
     order_with(&core, &[mine]).await.expect(201);
     assert_counted(&core).await;
 }
