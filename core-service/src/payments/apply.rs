@@ -46,7 +46,8 @@ pub fn apply(
 /// The money is here: it pays the order, or goes back if the order does not want it any more.
 fn settle_capture(ledger: &mut WorkingSet, payment: &Payment) -> Result<(), DbError> {
     let order = ledger.order(payment.order_id)?;
-    match state::settlement(order.state) {
+    let is_its_price = payment.amount_minor == order.pricing.total_minor;
+    match state::settlement(order.state, is_its_price) {
         Settlement::Refund => refund::queue(ledger, payment),
         Settlement::PayOrder => match orders::settle::apply(ledger, payment.order_id, Move::Pay) {
             Ok(_) => Ok(()),

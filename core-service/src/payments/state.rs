@@ -70,15 +70,17 @@ pub const fn is_active(state: PaymentState) -> bool {
 pub enum Settlement {
     /// It pays the order.
     PayOrder,
-    /// The order does not want it (it ended, or was paid already): it goes back.
+    /// The order does not want it (it ended, was paid already, or has another price by now): it goes back.
     Refund,
 }
 
-/// Where captured money goes, by the state of its order. A closed order stays closed.
-pub const fn settlement(order: OrderState) -> Settlement {
+/// Where captured money goes, by the state of its order and whether it is what the order costs now: a payment
+/// that had failed may be captured after a coupon has changed the price. A closed order stays closed.
+pub const fn settlement(order: OrderState, is_its_price: bool) -> Settlement {
     match order {
-        OrderState::PendingPayment => Settlement::PayOrder,
-        OrderState::GroupWait
+        OrderState::PendingPayment if is_its_price => Settlement::PayOrder,
+        OrderState::PendingPayment
+        | OrderState::GroupWait
         | OrderState::Paid
         | OrderState::Accepted
         | OrderState::Rejected
@@ -130,9 +132,14 @@ mod tests {
 
     #[test]
     fn only_an_order_that_awaits_money_takes_it() {
-        assert_eq!(settlement(OrderState::PendingPayment), Settlement::PayOrder);
+        assert_eq!(settlement(OrderState::PendingPayment, true), Settlement::PayOrder);
         for order in [OrderState::Closed, OrderState::Cancelled, OrderState::Paid] {
-            assert_eq!(settlement(order), Settlement::Refund, "{order:?}");
+            assert_eq!(settlement(order, true), Settlement::Refund, "{order:?}");
         }
+    }
+
+    #[test]
+    fn money_of_another_amount_than_the_price_goes_back() {
+        assert_eq!(settlement(OrderState::PendingPayment, false), Settlement::Refund);
     }
 }
