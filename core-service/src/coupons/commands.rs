@@ -182,8 +182,9 @@ impl Operation for RedeemCoupon {
     fn decide(&self, ledger: &mut WorkingSet) -> Result<Answer, Stop> {
         let order = ledger.orders.get(&self.order).filter(|order| order.user_id == self.user);
         let mut order = order.ok_or_else(order_not_found)?.clone();
-        let mut uses = order.pricing.discounts.iter().map(|discount| discount.coupon_id);
-        if uses.any(|id| id == self.coupon) {
+        // The price of a closed order still names the coupons that it gave back.
+        let holder = ledger.coupons.get(&self.coupon).and_then(|known| known.status.order_id());
+        if holder == Some(self.order) {
             return Ok(Answer::json(StatusCode::OK, &order));
         }
         self.check_open(ledger, &order)?;
