@@ -7,7 +7,7 @@
 use super::operation::Wants;
 use super::{Shared, WorkingSet};
 use crate::db::{Conn, DbError};
-use crate::orders::state::holds_stock;
+use crate::orders::state::{counts_as_order, holds_stock};
 use crate::{coupons, idempotency, inventory, orders, payments};
 
 /// Fills the working set.
@@ -40,6 +40,12 @@ pub(super) async fn load(
     // Under the lock of the user's held units, which every order takes.
     if ledger.coupon_templates.values().any(|template| template.terms.first_order) {
         ledger.standing = orders::store::standing(conn, wants.newcomers).await?;
+        // The batch may move those that it has; they are looked at themselves.
+        for order in ledger.orders.values().filter(|order| counts_as_order(order.state)) {
+            if let Some(others) = ledger.standing.get_mut(&order.user_id) {
+                *others -= 1;
+            }
+        }
     }
     ledger.catalog = shared.catalog.load(conn, &wants.stores).await?;
     inventory::store::lock(conn, dialect, wants.items, &mut ledger.stock).await

@@ -13,7 +13,7 @@ use crate::idempotency::store::Recorded;
 use crate::ids::IdGenerator;
 use crate::inventory::{Stock, StockMove};
 use crate::orders::state::counts_as_order;
-use crate::orders::store::{Holds, Standing};
+use crate::orders::store::Holds;
 use crate::payments::refund::RefundRow;
 use crate::payments::store::PaymentRow;
 use serde::Serialize;
@@ -80,8 +80,8 @@ pub struct WorkingSet {
     pub coupon_templates: Table<CouponTemplateId, CouponTemplate>,
     /// What has been given away of the templates.
     pub coupon_counters: Table<CounterKey, Counter>,
-    /// The orders that count as such, of users of whom it matters.
-    pub standing: BTreeMap<UserId, Standing>,
+    /// How many orders that are not here count as such, of users of whom it matters.
+    pub standing: BTreeMap<UserId, i64>,
     outbox: Vec<News>,
     outbox_kept: usize,
     left: Vec<Left>,
@@ -159,13 +159,13 @@ impl WorkingSet {
     }
 
     /// Whether a user has an order other than `order` that counts as one. The user must be among
-    /// [`super::Wants::newcomers`].
+    /// [`super::Wants::newcomers`], and `order` be here.
     pub fn has_other_order(&self, user: UserId, order: Option<OrderId>) -> bool {
-        let other = |id: OrderId| Some(id) != order;
-        let before = self.standing.get(&user);
-        before.is_some_and(|standing| other(standing.first) || other(standing.last))
+        let elsewhere = self.standing.get(&user).is_some_and(|others| *others > 0);
+        elsewhere
             || self.orders.values().any(|placed| {
-                placed.user_id == user && other(placed.id) && counts_as_order(placed.state)
+                let other = placed.user_id == user && Some(placed.id) != order;
+                other && counts_as_order(placed.state)
             })
     }
 

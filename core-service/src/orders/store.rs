@@ -115,30 +115,17 @@ pub async fn store_of(conn: &mut Conn, id: OrderId) -> Result<Option<StoreId>, D
     Ok(store.map(StoreId::from_raw))
 }
 
-/// The orders of a user that count as such (see [`super::state::counts_as_order`]), as far as it matters
-/// whether there is another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// The first.
-    pub first: OrderId,
-    /// The last.
-    pub last: OrderId,
-}
-
-/// The standing orders of some users, for those who have any.
+/// How many orders of some users count as such (see [`super::state::counts_as_order`]), for those who have any.
 pub async fn standing(
     conn: &mut Conn,
     users: BTreeSet<UserId>,
-) -> Result<BTreeMap<UserId, Standing>, DbError> {
+) -> Result<BTreeMap<UserId, i64>, DbError> {
     let ids = users.into_iter().map(UserId::raw);
-    let select = "SELECT user_id, MIN(id) AS first_id, MAX(id) AS last_id FROM orders";
+    let select = "SELECT user_id, COUNT(*) AS standing FROM orders";
     let ending = " AND state NOT IN ('REJECTED', 'CLOSED', 'CANCELLED') GROUP BY user_id";
     let rows = bulk::select_in(conn, select, "user_id", ids, ending).await?;
-    let read = |row: &Row| {
-        let first = OrderId::from_raw(row.try_get("first_id")?);
-        let last = OrderId::from_raw(row.try_get("last_id")?);
-        Ok((UserId::from_raw(row.try_get("user_id")?), Standing { first, last }))
-    };
+    let read =
+        |row: &Row| Ok((UserId::from_raw(row.try_get("user_id")?), row.try_get("standing")?));
     rows.iter().map(read).collect()
 }
 
