@@ -2,6 +2,7 @@
 
 use crate::history::{Label, Place, Who, Wish};
 use crate::provider::Heard;
+use tiffin_api::coupon::CouponState;
 use tiffin_api::id::OrderId;
 use tiffin_api::order::OrderState;
 use tiffin_api::payment::{PaymentMethod, PaymentState, ProviderEvent, RefundState};
@@ -10,9 +11,25 @@ use tiffin_api::payment::{PaymentMethod, PaymentState, ProviderEvent, RefundStat
 #[derive(Debug, Clone)]
 pub(crate) enum Command {
     /// Places an order, which gets this id unless the key has an answer.
-    Place { key: Key, id: i64, place: Place },
+    Place { key: Key, id: i64, place: Place, coupon_ids: Vec<i64> },
     /// Moves an order.
     Move { key: Key, order: Label, id: OrderId, store: usize, user: i64, who: Who, wish: Wish },
+    /// Claims a coupon, which gets this id unless the key has an answer.
+    Claim { key: Key, kind: usize, user: i64, id: i64 },
+    /// Lets an order use a coupon.
+    Redeem {
+        key: Key,
+        order: Label,
+        order_id: i64,
+        store: usize,
+        coupon: Label,
+        id: i64,
+        user: i64,
+    },
+    /// Withdraws a coupon.
+    Void { key: Key, coupon: Label, id: i64 },
+    /// Ends a coupon whose time is over.
+    Expire { coupon: Label, id: i64 },
     /// Writes a payment down, which gets this id unless it is there.
     WriteDown { key: Key, order: Label, order_id: i64, user: i64, id: i64, method: PaymentMethod },
     /// Goes on with a payment that was written down.
@@ -64,6 +81,8 @@ pub(crate) enum Facts {
     Problem(&'static str),
     /// An order.
     Order {
+        /// The HTTP status.
+        status: u16,
         /// Its id.
         id: i64,
         /// Its state.
@@ -74,6 +93,15 @@ pub(crate) enum Facts {
         total_minor: i64,
         /// Its payments, the oldest first.
         payments: Vec<(i64, PaymentState, Option<RefundState>)>,
+    },
+    /// A coupon.
+    Coupon {
+        /// The HTTP status.
+        status: u16,
+        /// Its id.
+        id: i64,
+        /// Where it stands.
+        state: CouponState,
     },
     /// A payment.
     Payment {
@@ -96,8 +124,7 @@ impl Facts {
                 let all = tiffin_api::ErrorCode::ALL.iter();
                 all.copied().find(|known| known.as_str() == *code).map_or(0, |known| known.status())
             }
-            Self::Order { version: 1, payments, .. } if payments.is_empty() => 201,
-            Self::Order { .. } => 200,
+            Self::Order { status, .. } | Self::Coupon { status, .. } => *status,
             Self::Payment { .. } => 201,
         }
     }

@@ -33,6 +33,10 @@ enum Kind {
 #[derive(Clone, Copy)]
 enum Draw {
     Place,
+    Claim,
+    Redeem,
+    Void,
+    Expire,
     Pay,
     Move,
     Again,
@@ -130,6 +134,10 @@ impl Generator {
         let asked = world.handlers.values().filter(|handler| handler.said.is_some()).count();
         let kinds = [
             (20, Draw::Place),
+            (12, Draw::Claim),
+            (9, Draw::Redeem),
+            (1, Draw::Void),
+            (2, Draw::Expire),
             (20, Draw::Pay),
             (24, Draw::Move),
             (12, Draw::Again),
@@ -147,6 +155,21 @@ impl Generator {
                 let place = self.place(world);
                 self.request(What::Place(place))
             }
+            Draw::Claim => {
+                let kind = self.rng.index(model.terms.len());
+                let user = self.rng.within(1, DINERS);
+                self.request(What::Claim(kind, user))
+            }
+            Draw::Redeem => {
+                let order = self.order(world, &[OrderState::PendingPayment])?;
+                let coupon = self.coupon(world, model.orders[&order].user)?;
+                self.request(What::Redeem(order, coupon))
+            }
+            Draw::Void => {
+                let coupon = self.some(model.coupons.keys())?;
+                self.request(What::Void(coupon))
+            }
+            Draw::Expire => Act::Expire(self.some(model.coupons.keys())?),
             Draw::Pay => {
                 let order = self.order(world, &[OrderState::PendingPayment])?;
                 let method = self.method();
@@ -195,7 +218,13 @@ impl Generator {
         let lines = lines.collect();
         let user = self.rng.within(1, DINERS);
         let delivery = store == 0 && self.rng.chance(30);
-        let mut place = Place { user, store, lines, delivery, quote: None };
+        let mut coupons: Vec<Label> = Vec::new();
+        for _ in 0..self.rng.weighted(&[(60, 0), (28, 1), (12, 2)]) {
+            coupons.extend(self.coupon(world, user));
+        }
+        coupons.sort_unstable();
+        coupons.dedup();
+        let mut place = Place { user, store, lines, delivery, coupons, quote: None };
         if self.rng.chance(25) {
             let total_minor = world.model.total_of(&place);
             let (more_minor, for_ms) =
@@ -260,6 +289,14 @@ impl Generator {
         let fitting = orders.iter().filter(|(_, order)| states.contains(&order.state));
         let fitting = self.some(fitting.map(|(label, _)| label));
         if self.rng.chance(80) { fitting } else { self.some(orders.keys()) }
+    }
+
+    /// A coupon, more likely one of the user's.
+    fn coupon(&mut self, world: &World, user: i64) -> Option<Label> {
+        let coupons = &world.model.coupons;
+        let own = coupons.iter().filter(|(_, coupon)| coupon.user == user);
+        let own = self.some(own.map(|(label, _)| label));
+        if self.rng.chance(92) { own } else { self.some(coupons.keys()) }
     }
 
     fn method(&mut self) -> PaymentMethod {

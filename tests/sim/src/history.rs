@@ -88,6 +88,8 @@ pub(crate) enum Act {
     Refund(Label, Line),
     /// A webhook arrives: the payment's event of this number.
     Hear(Label, usize, Seal),
+    /// A job ends a coupon if its time is over.
+    Expire(Label),
     /// A command with a defect: it panics when it has changed half of an order.
     Panic(Label),
     /// A command with a defect: what it wants to write, the database refuses.
@@ -101,6 +103,12 @@ pub(crate) enum What {
     Place(Place),
     /// To move the order that another request placed.
     Move(Label, Who, Wish),
+    /// A coupon of a kind, for a user.
+    Claim(usize, i64),
+    /// To let an order use a coupon that another request claimed: the order, then the coupon.
+    Redeem(Label, Label),
+    /// To withdraw a coupon.
+    Void(Label),
     /// To pay the order that another request placed.
     Pay(Label, PaymentMethod),
 }
@@ -116,6 +124,8 @@ pub(crate) struct Place {
     pub(crate) lines: Vec<(usize, u32)>,
     /// To be delivered.
     pub(crate) delivery: bool,
+    /// Coupons, by the requests that claimed them.
+    pub(crate) coupons: Vec<Label>,
     /// The total of the quote that is named, minor units, and when it expires.
     pub(crate) quote: Option<(i64, i64)>,
 }
@@ -199,6 +209,7 @@ impl fmt::Display for Act {
             Self::Close(order) => write!(f, "close unpaid #{order}"),
             Self::Refund(pay, line) => write!(f, "refund #{pay} {line:?}"),
             Self::Hear(pay, number, seal) => write!(f, "webhook {number} of #{pay} {seal:?}"),
+            Self::Expire(coupon) => write!(f, "expire coupon #{coupon}"),
             Self::Panic(order) => write!(f, "panic half way through #{order}"),
             Self::Poison(dish) => write!(f, "write what the database refuses of dish {dish}"),
         }
@@ -208,15 +219,21 @@ impl fmt::Display for Act {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Place(Place { user, store, lines, delivery, quote }) => {
+            Self::Place(Place { user, store, lines, delivery, coupons, quote }) => {
                 write!(f, "user {user} orders at store {store}:")?;
                 for (dish, units) in lines {
                     write!(f, " {units} of dish {dish}")?;
                 }
                 f.write_str(if *delivery { ", delivered" } else { "" })?;
+                for coupon in coupons {
+                    write!(f, ", with coupon #{coupon}")?;
+                }
                 quote.map_or(Ok(()), |(total, until)| write!(f, ", quoted {total} until {until}"))
             }
             Self::Move(order, who, wish) => write!(f, "{who:?} wants #{order} {wish:?}"),
+            Self::Claim(kind, user) => write!(f, "user {user} claims a coupon of kind {kind}"),
+            Self::Redeem(order, coupon) => write!(f, "use coupon #{coupon} for #{order}"),
+            Self::Void(coupon) => write!(f, "withdraw coupon #{coupon}"),
             Self::Pay(order, method) => write!(f, "pay #{order} by {method:?}"),
         }
     }

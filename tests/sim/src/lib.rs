@@ -21,6 +21,7 @@ mod rng;
 mod rules;
 mod run;
 mod setup;
+mod shown;
 mod shrink;
 mod store;
 mod submit;

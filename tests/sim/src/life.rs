@@ -5,19 +5,20 @@
 //! running engine. Whatever the old life does after that is lost, and the next one opens the copy.
 
 use crate::history::Fault;
+use crate::setup::Terms;
 use core_service::catalog::store::{import, known};
 use core_service::catalog::upload;
 use core_service::clock::ManualClock;
+use core_service::coupons::commands::MakeTemplate;
 use core_service::db::{Db, DbError, Location};
 use core_service::engine::{Engine, FailPoint, Step};
-use core_service::ids::IdGenerator;
+use core_service::ids::{IdGenerator, MAX_NODE};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tiffin_api::id::{CouponTemplateId, StoreId};
 use tokio::sync::Notify;
 
-/// The node of every life; they never run side by side.
-const NODE: i64 = 1;
 /// Below this length the write-ahead log has not been folded into the file yet: SQLite does that at 1,000 pages
 /// of 4 KiB (<https://sqlite.org/wal.html#automatic_checkpoint>).
 const WAL_UNFOLDED_BYTES: u64 = 900 * 4_096;
@@ -66,8 +67,10 @@ impl Life {
         let folder = |number: usize| root.join(format!("life-{number}"));
         let (folder, next) = (folder(number), folder(number + 1));
         fs::create_dir_all(&folder)?;
+        // As with leases, whoever starts after a crash mints on another node.
+        let node = i64::try_from(number)? % (MAX_NODE + 1);
         let db = Db::open(&Location::file(&ledger(&folder))).await?;
-        let ids = Arc::new(IdGenerator::above(clock.clone(), NODE, db.highest_id().await?));
+        let ids = Arc::new(IdGenerator::new(clock.clone(), node));
         let plan = Plan { fault: Fault::None, stumbles: 0, commits: 0, dead: false, wal_bytes: 0 };
         let (plan, stumbled) = (Mutex::new(plan), Notify::new());
         let fate = Arc::new(Fate { folder, next, plan, stumbled });
@@ -88,6 +91,20 @@ impl Life {
         anyhow::ensure!(faults.is_empty() && unresolved.is_empty(), "{faults:?} {unresolved:?}");
         import::apply(&mut tx, &self.ids, upload.into_batches(), known, now_ms).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Makes the kinds of coupons; returns their ids.
+    pub(crate) async fn make_templates(&self, kinds: &[Terms]) -> anyhow::Result<Vec<i64>> {
+        let mut made = Vec::new();
+        for (kind, terms) in kinds.iter().enumerate() {
+            let id = self.ids.next();
+            let terms = serde_json::from_value(terms.document(kind))?;
+            let make = MakeTemplate { id: CouponTemplateId::from_raw(id), terms };
+            let answer = self.engine.submit(StoreId::from_raw(id), make).await;
+            anyhow::ensure!(answer.is_ok(), "a coupon template was refused: {answer:?}");
+            made.push(id);
+        }
+        Ok(made)
     }
 
     /// Plans what goes wrong with the next batch.

@@ -1,9 +1,10 @@
 //! What must hold after every step: of the ledger by itself, and between it and the model.
 
 use crate::model::{Model, Payment as ModelPayment};
-use crate::store::{Answer, Ledger, Payment, Stock};
+use crate::store::{Answer, Coupon, Ledger, Payment, Stock};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use tiffin_api::coupon::CouponState;
 use tiffin_api::order::OrderState as Order;
 use tiffin_api::payment::PaymentState;
 
@@ -165,7 +166,9 @@ fn check_news(ledger: &Ledger) -> Result<(), Violation> {
     for (id, order) in &ledger.orders {
         let news = ledger.news.get(&("order.changed".to_owned(), *id));
         let versions = news.into_iter().flatten().map(|payload| version_of(payload));
-        let versions: Vec<_> = versions.collect();
+        let mut versions: Vec<_> = versions.collect();
+        // Each core mints on a node of its own: ids are in no order that matters.
+        versions.sort_unstable();
         let expected: Vec<_> = (1..=order.version).collect();
         agree("every move of an order leaves news", &format!("order {id}"), versions, expected)?;
     }
@@ -210,6 +213,57 @@ pub(crate) fn check_model(
         let expected = i64::from(recorded.facts.status());
         let status = found.map(|found| found.status);
         agree(AGREES, &format!("the answer to #{label}"), status, Some(expected))?;
+    }
+    Ok(())
+}
+
+/// Coupons: held by one order, counted right, within their caps, and as the model has them; `templates` are the
+/// kinds' ids.
+pub(crate) fn check_coupons(
+    ledger: &Ledger,
+    model: &Model,
+    templates: &[i64],
+) -> Result<(), Violation> {
+    for (id, coupon) in &ledger.coupons {
+        let order = coupon.order.and_then(|order| ledger.orders.get(&order));
+        let right = match (coupon.state, order.map(|order| order.state)) {
+            (CouponState::Locked, Some(state)) => state == Order::PendingPayment,
+            (CouponState::Used, Some(state)) => {
+                !matches!(state, Order::PendingPayment | Order::Closed)
+            }
+            (CouponState::Locked | CouponState::Used, None) => false,
+            (_, found) => found.is_none() && coupon.discount_minor == 0,
+        };
+        hold("a coupon is with the order that it helps", right, || format!("{id}: {coupon:?}"))?;
+    }
+    for (template, terms) in templates.iter().zip(&model.terms) {
+        let of_it = || ledger.coupons.values().filter(|coupon| coupon.template == *template);
+        let claimed = i64::try_from(of_it().count()).unwrap_or(i64::MAX);
+        let spent_minor = of_it().map(|coupon| coupon.discount_minor).sum();
+        let name = format!("template {template}");
+        let counted = ledger.counters.get(template).copied();
+        agree("coupons are counted right", &name, counted, Some((claimed, spent_minor)))?;
+        let in_caps = claimed <= terms.total
+            && terms.budget_minor.is_none_or(|budget_minor| spent_minor <= budget_minor);
+        hold("caps and budgets are kept", in_caps, || format!("{name}: {counted:?}, {terms:?}"))?;
+        let mut by_user = BTreeMap::new();
+        of_it().for_each(|coupon| *by_user.entry(coupon.user).or_insert(0) += 1);
+        let most = by_user.values().copied().max().unwrap_or(0);
+        let in_caps = terms.per_user.is_none_or(|per_user| most <= per_user);
+        hold("caps and budgets are kept", in_caps, || format!("{name}: {by_user:?}"))?;
+    }
+    agree(AGREES, "the number of coupons", ledger.coupons.len(), model.coupons.len())?;
+    for (label, coupon) in &model.coupons {
+        let expected = Coupon {
+            template: templates[coupon.kind],
+            user: coupon.user,
+            state: coupon.state,
+            order: coupon.order.map(|order| model.orders[&order].id),
+            discount_minor: coupon.discount_minor,
+            expires_at_ms: coupon.expires_at_ms,
+        };
+        let found = ledger.coupons.get(&coupon.id);
+        agree(AGREES, &format!("coupon #{label}"), found, Some(&expected))?;
     }
     Ok(())
 }

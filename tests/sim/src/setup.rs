@@ -15,6 +15,8 @@ pub(crate) const DAY: (i64, i64) = (6 * 60, 22 * 60);
 pub(crate) const DINERS: i64 = 4;
 /// The user that keeps the first store; the next one keeps the second.
 pub(crate) const KEEPER: i64 = 11;
+/// Who may withdraw coupons.
+pub(crate) const ADMIN: i64 = 19;
 /// Somebody with a token and no part in anything.
 pub(crate) const STRANGER: i64 = 20;
 
@@ -29,6 +31,29 @@ pub(crate) struct Dish {
     pub(crate) units: i64,
 }
 
+/// What a kind of coupon promises.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    /// Off the dishes, minor units; none takes the delivery fee off.
+    pub(crate) amount_minor: Option<i64>,
+    /// Of one kind an order may use one.
+    pub(crate) category: &'static str,
+    /// Dishes have to come to this, minor units.
+    pub(crate) minimum_minor: i64,
+    /// For a first order only.
+    pub(crate) first_order: bool,
+    /// Coupons, in all.
+    pub(crate) total: i64,
+    /// Coupons of a user, in all.
+    pub(crate) per_user: Option<i64>,
+    /// Coupons of a user in a day.
+    pub(crate) per_user_per_day: Option<i64>,
+    /// What all of them may take off, minor units.
+    pub(crate) budget_minor: Option<i64>,
+    /// For how long one may be used, ms.
+    pub(crate) valid_for_ms: i64,
+}
+
 /// What a history starts from.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
@@ -36,6 +61,8 @@ pub(crate) struct Setup {
     pub(crate) now_ms: i64,
     /// What is sold.
     pub(crate) dishes: Vec<Dish>,
+    /// The kinds of coupons.
+    pub(crate) terms: Vec<Terms>,
     /// How long an order may stay unpaid, ms.
     pub(crate) pay_within_ms: i64,
     /// The most units that a user may hold in unpaid orders.
@@ -54,6 +81,7 @@ impl Setup {
         Self {
             now_ms: NOON_MS + rng.within(-6, 11) * 60 * MINUTE_MS,
             dishes,
+            terms: terms(rng),
             pay_within_ms: rng.within(2, 15) * MINUTE_MS,
             held_units_cap: rng.within(5, 12),
         }
@@ -81,6 +109,62 @@ impl Setup {
             "stock": units,
         })
     }
+}
+
+impl Terms {
+    /// The terms as the core team would write them.
+    pub(crate) fn document(&self, kind: usize) -> Value {
+        let benefit = match self.amount_minor {
+            Some(amount_minor) => json!({"kind": "fixed", "amount_minor": amount_minor}),
+            None => json!({"kind": "free_delivery"}),
+        };
+        json!({
+            "ref": format!("kind-{kind}"), "name": {"en": "A coupon"}, "currency": "EUR",
+            "benefit": benefit,
+            "claim_window": {"start_ms": 0, "end_ms": NOON_MS * 2},
+            "validity": {"kind": "relative", "valid_for_ms": self.valid_for_ms},
+            "minimum_spend_minor": self.minimum_minor,
+            "first_order": self.first_order,
+            "caps": {
+                "total": self.total, "per_user": self.per_user,
+                "per_user_per_day": self.per_user_per_day, "budget_minor": self.budget_minor,
+            },
+            "stacking": {"category": self.category},
+        })
+    }
+}
+
+/// Money off, the delivery, and money off a first order; the first and the last exclude each other.
+fn terms(rng: &mut Rng) -> Vec<Terms> {
+    let amount_minor = rng.within(2, 12) * 50;
+    let off = Terms {
+        amount_minor: Some(amount_minor),
+        category: "off",
+        minimum_minor: 0,
+        first_order: false,
+        total: rng.within(3, 6),
+        per_user: Some(2),
+        per_user_per_day: None,
+        budget_minor: Some(amount_minor * 2),
+        valid_for_ms: rng.within(5, 40) * MINUTE_MS,
+    };
+    let delivery = Terms {
+        amount_minor: None,
+        category: "delivery",
+        per_user: None,
+        per_user_per_day: Some(1),
+        budget_minor: None,
+        valid_for_ms: 120 * MINUTE_MS,
+        ..off.clone()
+    };
+    let first = Terms {
+        amount_minor: Some(100),
+        minimum_minor: 400,
+        first_order: true,
+        budget_minor: None,
+        ..off.clone()
+    };
+    vec![off, delivery, first]
 }
 
 /// A store's name in the import.

@@ -4,6 +4,7 @@ use core_service::db::code::from_text;
 use core_service::db::{Conn, Db, DbError};
 use sqlx::Row as _;
 use std::collections::{BTreeMap, BTreeSet};
+use tiffin_api::coupon::CouponState;
 use tiffin_api::order::OrderState;
 use tiffin_api::payment::{PaymentState, RefundState};
 
@@ -67,6 +68,23 @@ pub(crate) struct Refund {
     pub(crate) retry_at_ms: i64,
 }
 
+/// A coupon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Coupon {
+    /// What it was claimed from.
+    pub(crate) template: i64,
+    /// Whose.
+    pub(crate) user: i64,
+    /// Where it stands.
+    pub(crate) state: CouponState,
+    /// The order that holds it or used it.
+    pub(crate) order: Option<i64>,
+    /// What it takes off that, minor units.
+    pub(crate) discount_minor: i64,
+    /// First instant at which it may be used no longer.
+    pub(crate) expires_at_ms: i64,
+}
+
 /// An answer that stands under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -87,6 +105,10 @@ pub(crate) struct Ledger {
     pub(crate) payments: BTreeMap<i64, Payment>,
     /// Held units by user.
     pub(crate) held: BTreeMap<i64, i64>,
+    /// Coupons.
+    pub(crate) coupons: BTreeMap<i64, Coupon>,
+    /// What is counted of each template, by everybody and ever: claimed, and spent in minor units.
+    pub(crate) counters: BTreeMap<i64, (i64, i64)>,
     /// Answers by scope.
     pub(crate) answers: BTreeMap<String, Answer>,
     /// Webhooks that were taken.
@@ -115,6 +137,7 @@ impl Ledger {
         ledger.read_stock(conn).await?;
         ledger.read_orders(conn).await?;
         ledger.read_payments(conn).await?;
+        ledger.read_coupons(conn).await?;
         ledger.read_records(conn).await?;
         Ok(ledger)
     }
@@ -185,6 +208,29 @@ impl Ledger {
             let lost =
                 || DbError::inconsistent(format!("a refund of payment {payment}, which is gone"));
             self.payments.get_mut(&payment).ok_or_else(lost)?.refund = Some(refund);
+        }
+        Ok(())
+    }
+
+    async fn read_coupons(&mut self, conn: &mut Conn) -> Result<(), DbError> {
+        let coupons = "SELECT id, template_id, user_id, state, order_id, discount_minor, \
+                       expires_at_ms FROM coupons";
+        for row in sqlx::query(coupons).fetch_all(&mut *conn).await? {
+            let coupon = Coupon {
+                template: row.try_get("template_id")?,
+                user: row.try_get("user_id")?,
+                state: from_text(row.try_get("state")?)?,
+                order: row.try_get("order_id")?,
+                discount_minor: row.try_get("discount_minor")?,
+                expires_at_ms: row.try_get("expires_at_ms")?,
+            };
+            self.coupons.insert(row.try_get("id")?, coupon);
+        }
+        let counters = "SELECT template_id, claimed, spent_minor FROM coupon_counters \
+                        WHERE user_id = 0 AND day = -1";
+        for row in sqlx::query(counters).fetch_all(conn).await? {
+            let counted = (row.try_get("claimed")?, row.try_get("spent_minor")?);
+            self.counters.insert(row.try_get("template_id")?, counted);
         }
         Ok(())
     }

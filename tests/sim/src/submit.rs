@@ -1,13 +1,16 @@
 //! Commands as the engine takes them, and its outcomes as the model knows them.
 //!
-//! This stands where the core's handlers stand: it makes the same operations with the same keys. Coupons will be
-//! claimed and used here, and the gate asked, as the handlers do it.
+//! This stands where the core's handlers stand, behind the gate: it makes the same operations with the same keys.
+//! The gate grants nothing, so what it lets through is what is simulated.
 
 use crate::command::{Command, Facts, Key, Said};
 use crate::defects::{Leaks, Panics, Poison};
 use crate::history::{Label, Place, Who, Wish};
+use crate::setup::ADMIN;
+use crate::shown::Shown;
 use axum::response::IntoResponse as _;
 use core_service::auth::keys::Keys;
+use core_service::coupons::commands::{ClaimCoupon, ExpireCoupons, RedeemCoupon, VoidCoupon};
 use core_service::engine::{Done, Engine, Operation, SubmitError};
 use core_service::http::error::ApiError;
 use core_service::idempotency::{Answer, Keyed};
@@ -22,7 +25,10 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tiffin_api::catalog::Location;
-use tiffin_api::id::{ItemId, OrderId, PaymentId, RefundId, StoreId, UserId};
+use tiffin_api::coupon::Coupon;
+use tiffin_api::id::{
+    CouponId, CouponTemplateId, ItemId, OrderId, PaymentId, RefundId, StoreId, UserId,
+};
 use tiffin_api::order::{Order, PlaceOrder};
 use tiffin_api::payment::{CreatePayment, Payment};
 use tiffin_api::quote::{Basket, BasketLine, Fulfilment};
@@ -57,6 +63,8 @@ pub(crate) struct Desk {
     pub(crate) items: Vec<i64>,
     /// The stores' ids.
     pub(crate) stores: [i64; 2],
+    /// The kinds of coupons' ids.
+    pub(crate) templates: Vec<i64>,
     /// The core's secrets.
     pub(crate) keys: Arc<Keys>,
     /// How long an order may stay unpaid, ms.
@@ -82,14 +90,26 @@ impl Desk {
     /// The key of a command, as the handler of its route makes it.
     fn keyed(&self, command: &Command) -> Option<(Key, Keyed)> {
         let (key, user, route, body) = match command {
-            Command::Place { key, place, .. } => {
-                let body = self.body(place, key.other_body);
+            Command::Place { key, place, coupon_ids, .. } => {
+                let body = self.body(place, coupon_ids, key.other_body);
                 let body = serde_json::to_vec(&body).expect("a body serialises");
                 (key, place.user, "/v1/orders".to_owned(), body)
             }
             Command::Move { key, id, user, wish, .. } => {
                 let route = format!("/v1/orders/{id}/{wish:?}").to_lowercase();
                 (key, *user, route, vec![u8::from(key.other_body)])
+            }
+            Command::Claim { key, kind, user, .. } => {
+                let route = format!("/v1/coupon-templates/{}/claims", self.templates[*kind]);
+                (key, *user, route, vec![u8::from(key.other_body)])
+            }
+            Command::Redeem { key, order_id, id, user, .. } => {
+                let body = format!("{order_id} {}", key.other_body).into_bytes();
+                (key, *user, format!("/v1/coupons/{id}/redemptions"), body)
+            }
+            Command::Void { key, id, .. } => {
+                let route = format!("/v1/admin/coupons/{id}/void");
+                (key, ADMIN, route, vec![u8::from(key.other_body)])
             }
             Command::WriteDown { key, order_id, user, method, .. }
             | Command::Conclude { key, order_id, user, method, .. } => {
@@ -98,7 +118,8 @@ impl Desk {
                 body.push(u8::from(key.other_body));
                 (key, *user, format!("/v1/orders/{order_id}/payments"), body)
             }
-            Command::Reconcile { .. }
+            Command::Expire { .. }
+            | Command::Reconcile { .. }
             | Command::Close { .. }
             | Command::Sent { .. }
             | Command::Hear { .. }
@@ -115,8 +136,8 @@ impl Desk {
         let lane = StoreId::from_raw(self.stores[0]);
         let keyed = self.keyed(command).map(|(_, keyed)| keyed);
         match command {
-            Command::Place { id, place, key } => {
-                let create = self.create(*id, place, key.other_body);
+            Command::Place { id, place, coupon_ids, key } => {
+                let create = self.create(*id, place, coupon_ids, key.other_body);
                 let keyed = keyed.filter(|_| self.sabotage != Some(Sabotage::ForgetKeys));
                 answer::<Order, _>(engine, lane, keyed, create).await
             }
@@ -148,6 +169,25 @@ impl Desk {
             Command::Conclude { id, said, .. } => {
                 let conclude = Conclude { id: PaymentId::from_raw(*id), said: said.clone() };
                 answer::<Payment, _>(engine, lane, keyed, conclude).await
+            }
+            Command::Claim { kind, user, id, .. } => {
+                let template = CouponTemplateId::from_raw(self.templates[*kind]);
+                let (id, user) = (CouponId::from_raw(*id), UserId::from_raw(*user));
+                answer::<Coupon, _>(engine, lane, keyed, ClaimCoupon { id, template, user }).await
+            }
+            Command::Redeem { order_id, id, user, .. } => {
+                let (coupon, order) = (CouponId::from_raw(*id), OrderId::from_raw(*order_id));
+                let (store, user) = (self.store_of(command), UserId::from_raw(*user));
+                let redeem = RedeemCoupon { coupon, order, store, user };
+                answer::<Order, _>(engine, lane, keyed, redeem).await
+            }
+            Command::Void { id, .. } => {
+                let id = CouponId::from_raw(*id);
+                answer::<Coupon, _>(engine, lane, keyed, VoidCoupon { id }).await
+            }
+            Command::Expire { id, .. } => {
+                let expire = ExpireCoupons { ids: vec![CouponId::from_raw(*id)] };
+                flag(engine.submit(lane, expire).await.map(|ended| ended > 0))
             }
             Command::Reconcile { id, said, .. } => {
                 let id = PaymentId::from_raw(*id);
@@ -185,14 +225,19 @@ impl Desk {
         }
     }
 
-    fn create(&self, id: i64, place: &Place, other_body: bool) -> Create {
+    fn store_of(&self, command: &Command) -> StoreId {
+        let store = if let Command::Redeem { store, .. } = command { *store } else { 0 };
+        StoreId::from_raw(self.stores[store])
+    }
+
+    fn create(&self, id: i64, place: &Place, coupon_ids: &[i64], other_body: bool) -> Create {
         let quoted = place
             .quote
             .map(|(total_minor, expires_at_ms)| Ok(Quoted { total_minor, expires_at_ms }));
         Create {
             id: OrderId::from_raw(id),
             user: UserId::from_raw(place.user),
-            body: self.body(place, other_body),
+            body: self.body(place, coupon_ids, other_body),
             quoted,
             pay_within_ms: self.pay_within_ms,
             held_units_cap: self.held_units_cap,
@@ -200,7 +245,7 @@ impl Desk {
         }
     }
 
-    fn body(&self, place: &Place, other_body: bool) -> PlaceOrder {
+    fn body(&self, place: &Place, coupon_ids: &[i64], other_body: bool) -> PlaceOrder {
         let line = |(dish, quantity): &(usize, u32)| BasketLine {
             item_id: ItemId::from_raw(self.items[*dish]),
             quantity: *quantity,
@@ -216,7 +261,7 @@ impl Desk {
             store_id: StoreId::from_raw(self.stores[place.store]),
             fulfilment,
             lines: place.lines.iter().map(line).collect(),
-            coupon_ids: Vec::new(),
+            coupon_ids: coupon_ids.iter().map(|id| CouponId::from_raw(*id)).collect(),
         };
         let note = other_body.then(|| "another wish".to_owned());
         PlaceOrder { basket, quote_id: None, note }
@@ -246,38 +291,6 @@ const fn wish_of(wish: Wish) -> moves::Wish {
     }
 }
 
-/// Something that an answer shows.
-trait Shown: serde::de::DeserializeOwned {
-    fn facts(self) -> Facts;
-}
-
-impl Shown for Order {
-    fn facts(self) -> Facts {
-        let payments = self.payments.iter().map(|payment| {
-            let refund = payment.refunds.first().map(|refund| refund.state);
-            (payment.id.raw(), payment.state, refund)
-        });
-        Facts::Order {
-            id: self.id.raw(),
-            state: self.state,
-            version: self.version,
-            total_minor: self.pricing.total_minor,
-            payments: payments.collect(),
-        }
-    }
-}
-
-impl Shown for Payment {
-    fn facts(self) -> Facts {
-        Facts::Payment {
-            id: self.id.raw(),
-            state: self.state,
-            amount_minor: self.amount_minor,
-            refund: self.refunds.first().map(|refund| refund.state),
-        }
-    }
-}
-
 async fn answer<T: Shown, O: Operation<Output = Answer>>(
     engine: &Engine,
     lane: StoreId,
@@ -301,7 +314,9 @@ async fn answer<T: Shown, O: Operation<Output = Answer>>(
 fn told<T: Shown>(answer: Answer, replayed: bool) -> Outcome {
     let body = answer.body;
     let facts = if answer.status < 400 {
-        serde_json::from_slice(&body).map(T::facts).unwrap_or(Facts::Problem("unreadable"))
+        serde_json::from_slice::<T>(&body)
+            .map(|shown| shown.facts(answer.status))
+            .unwrap_or(Facts::Problem("unreadable"))
     } else {
         problem(&body)
     };

@@ -1,10 +1,12 @@
 //! The simulation held to its own promises: the same bytes from the same seed, every kind of trouble met, and
 //! every broken rule noticed and made short.
 
+use crate::history::{Act, Batch, Fault, Label, Line, Place, Step, What, Who, Wish};
 use crate::run::{Plan, draw, replay};
 use crate::shrink::shrink;
 use crate::submit::Sabotage;
 use std::collections::BTreeMap;
+use tiffin_api::payment::{PaymentMethod, ProviderOutcome};
 
 const PLAN: Plan = Plan { steps: 50, sabotage: None };
 
@@ -61,6 +63,18 @@ fn fifty_seeds_break_no_rule_and_meet_every_kind_of_trouble() {
         "moved: Cancelled",
         "moved: Rejected",
         "moved where it was already",
+        "a coupon was claimed",
+        "a coupon was redeemed",
+        "a coupon was used up",
+        "a coupon came back",
+        "a coupon expired",
+        "a coupon was withdrawn",
+        "refused: coupon-already-claimed",
+        "refused: coupon-expired",
+        "refused: coupon-first-order-only",
+        "refused: coupon-locked",
+        "refused: coupon-sold-out",
+        "refused: coupon-voided",
         "refused: forbidden",
         "refused: hold-limit-reached",
         "refused: idempotency-key-reused",
@@ -79,6 +93,68 @@ fn fifty_seeds_break_no_rule_and_meet_every_kind_of_trouble() {
         .filter(|it| !seen.contains_key(it))
         .collect();
     assert!(missed.is_empty(), "never met: {missed:?}");
+}
+
+/// Requests that reach the engine at one moment, each under its label.
+fn together(requests: &[(Label, What)]) -> Step {
+    let act = |(label, what): &(Label, What)| Act::Request {
+        label: *label,
+        what: what.clone(),
+        other_body: false,
+        lost: false,
+    };
+    Step::Batch(Batch { acts: requests.iter().map(act).collect(), fault: Fault::None })
+}
+
+fn order(coupons: &[Label]) -> What {
+    let (user, lines) = (1, vec![(0, 1), (1, 1), (2, 1)]);
+    let coupons = coupons.to_vec();
+    What::Place(Place { user, store: 0, lines, delivery: true, coupons, quote: None })
+}
+
+/// Plays steps from some starts, so that prices and stock do not hide what they show.
+fn holds(steps: &[Step], met: &str) {
+    let mut seen = 0;
+    for seed in 1..=4 {
+        let played = replay(seed, &PLAN, steps).unwrap();
+        assert_eq!(played.violation, None, "seed {seed}");
+        seen += played.seen.get(met).copied().unwrap_or(0);
+    }
+    assert!(seen > 0, "never met: {met}");
+}
+
+#[test]
+fn an_order_that_closes_in_the_same_batch_is_no_other_order() {
+    let first_order_only = What::Claim(2, 1);
+    let steps = [
+        together(&[(1, order(&[])), (2, first_order_only)]),
+        together(&[(3, What::Move(1, Who::Diner, Wish::Cancel)), (4, order(&[2]))]),
+    ];
+    holds(&steps, "a coupon was locked");
+}
+
+#[test]
+fn a_closed_order_does_not_use_the_coupon_that_it_gave_back() {
+    let steps = [
+        together(&[(1, What::Claim(1, 1))]),
+        together(&[(2, order(&[1]))]),
+        together(&[(3, What::Move(2, Who::Diner, Wish::Cancel))]),
+        together(&[(4, What::Redeem(2, 1))]),
+    ];
+    holds(&steps, "refused: invalid-transition");
+}
+
+#[test]
+fn money_of_another_amount_than_the_price_goes_back() {
+    let steps = [
+        together(&[(1, order(&[])), (2, What::Claim(1, 1))]),
+        together(&[(3, What::Pay(1, PaymentMethod::SandboxFail))]),
+        Step::Ask(3, Line::Good),
+        Step::Batch(Batch { acts: vec![Act::Conclude(3)], fault: Fault::None }),
+        together(&[(4, What::Redeem(1, 2))]),
+        Step::Decide(3, ProviderOutcome::Captured),
+    ];
+    holds(&steps, "money came for an order that has another price");
 }
 
 /// Breaks a rule until a history shows it; returns the rule, and how many steps the shortest one has.

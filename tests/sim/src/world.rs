@@ -112,6 +112,7 @@ impl World {
         let desk = Desk {
             items: (0..setup.dishes.len()).map(|dish| items[&setup::dish_ref(dish)]).collect(),
             stores: [0, 1].map(|store| stores[&setup::store_ref(store)]),
+            templates: life.make_templates(&setup.terms).await?,
             keys: Arc::new(Keys::from_parts([1; 32], [2; 32])),
             pay_within_ms: setup.pay_within_ms,
             held_units_cap: setup.held_units_cap,
@@ -181,6 +182,7 @@ impl World {
         self.ledger = Ledger::read(&self.life.db).await.map_err(anyhow::Error::from)?;
         rules::check_ledger(&self.ledger, self.setup.held_units_cap, &mut self.memory)?;
         rules::check_model(&self.ledger, &self.model, &self.desk.items, &self.desk.scopes)?;
+        rules::check_coupons(&self.ledger, &self.model, &self.desk.templates)?;
         let digest = outside::fnv(format!("{:?}", self.ledger).as_bytes());
         self.note(format_args!("  = ledger {digest:016x}"));
         Ok(())
@@ -255,6 +257,9 @@ impl World {
             (
                 Command::Place { key, .. }
                 | Command::Move { key, .. }
+                | Command::Claim { key, .. }
+                | Command::Redeem { key, .. }
+                | Command::Void { key, .. }
                 | Command::WriteDown { key, .. }
                 | Command::Conclude { key, .. },
                 Said::Answer { facts, .. },

@@ -3,13 +3,15 @@
 //! It shares the wire's words with the core and none of its decisions. It knows time, prices and what is told
 //! to it, and foretells what every command comes to. Start with [`Model::apply`].
 
+mod coupons;
 mod money;
 mod orders;
 
 use crate::command::{Command, Facts, Key, Said};
-use crate::history::Label;
-use crate::setup::Setup;
+use crate::history::{Label, Place};
+use crate::setup::{Setup, Terms};
 use std::collections::{BTreeMap, BTreeSet};
+use tiffin_api::coupon::CouponState;
 use tiffin_api::order::OrderState;
 use tiffin_api::payment::{PaymentState, RefundState};
 
@@ -42,12 +44,12 @@ pub(crate) struct Order {
     pub(crate) id: i64,
     /// Who ordered.
     pub(crate) user: i64,
-    /// Where.
-    pub(crate) store: usize,
     /// Units by dish.
     pub(crate) units: BTreeMap<usize, i64>,
-    /// To be delivered.
-    pub(crate) delivery: bool,
+    /// What it was placed as.
+    pub(crate) place: Place,
+    /// What each line and the delivery cost before discounts, minor units.
+    pub(crate) costs_minor: Vec<i64>,
     /// Minor units.
     pub(crate) total_minor: i64,
     /// Where it stands.
@@ -90,6 +92,27 @@ pub(crate) struct Refund {
     pub(crate) retry_at_ms: i64,
 }
 
+/// A coupon.
+#[derive(Debug, Clone)]
+pub(crate) struct Coupon {
+    /// Its id in the ledger.
+    pub(crate) id: i64,
+    /// Of which kind.
+    pub(crate) kind: usize,
+    /// Whose.
+    pub(crate) user: i64,
+    /// Where it stands.
+    pub(crate) state: CouponState,
+    /// The order that holds it or used it.
+    pub(crate) order: Option<Label>,
+    /// What it takes off that, minor units.
+    pub(crate) discount_minor: i64,
+    /// When it was claimed, ms.
+    pub(crate) claimed_at_ms: i64,
+    /// First instant at which it may be used no longer.
+    pub(crate) expires_at_ms: i64,
+}
+
 /// An answer that stands under a key.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorded {
@@ -110,6 +133,10 @@ pub(crate) struct Model {
     pub(crate) orders: BTreeMap<Label, Order>,
     /// Payments by the request that made them.
     pub(crate) payments: BTreeMap<Label, Payment>,
+    /// Coupons by the request that claimed them.
+    pub(crate) coupons: BTreeMap<Label, Coupon>,
+    /// The kinds of coupons.
+    pub(crate) terms: Vec<Terms>,
     /// Answers by request.
     pub(crate) answers: BTreeMap<Label, Recorded>,
     /// Webhooks that were taken.
@@ -135,6 +162,8 @@ impl Model {
             dishes: dishes.collect(),
             orders: BTreeMap::new(),
             payments: BTreeMap::new(),
+            coupons: BTreeMap::new(),
+            terms: setup.terms.clone(),
             answers: BTreeMap::new(),
             heard: BTreeSet::new(),
             seen: BTreeMap::new(),
@@ -146,7 +175,7 @@ impl Model {
     /// What a command does and comes to.
     pub(crate) fn apply(&mut self, command: &Command) -> Said {
         match command {
-            Command::Place { key, id, place } => {
+            Command::Place { key, id, place, .. } => {
                 self.keyed(*key, |model| model.place(*key, *id, place))
             }
             Command::Move { key, order, who, wish, .. } => {
@@ -158,6 +187,16 @@ impl Model {
             Command::Conclude { key, said, .. } => {
                 self.keyed(*key, |model| model.conclude(*key, said.as_ref()))
             }
+            Command::Claim { key, kind, user, id } => {
+                self.keyed(*key, |model| model.claim(*key, *kind, *user, *id))
+            }
+            Command::Redeem { key, order, coupon, .. } => {
+                self.keyed(*key, |model| model.redeem(*key, *order, *coupon))
+            }
+            Command::Void { key, coupon, .. } => {
+                self.keyed(*key, |model| model.void(*key, *coupon))
+            }
+            Command::Expire { coupon, .. } => self.expire(*coupon),
             Command::Reconcile { pay, said, .. } => self.reconcile(*pay, said.as_ref()),
             Command::Close { order, .. } => self.close_unpaid(*order),
             Command::Sent { pay, succeeded, .. } => self.sent(*pay, *succeeded),

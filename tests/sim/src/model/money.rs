@@ -112,9 +112,14 @@ impl Model {
         payment.state = target;
         payment.version += 1;
         payment.news += 1;
-        let order = payment.order;
+        let (order, amount_minor) = (payment.order, payment.amount_minor);
         if target == State::Captured {
-            if self.orders[&order].state == OrderState::PendingPayment {
+            let known = &self.orders[&order];
+            let fits = amount_minor == known.total_minor;
+            if known.state == OrderState::PendingPayment && !fits {
+                self.saw("money came for an order that has another price");
+                self.refund(pay);
+            } else if known.state == OrderState::PendingPayment {
                 self.pay(order);
             } else {
                 self.saw(format!(

@@ -41,12 +41,12 @@ const fn goal(wish: Wish) -> State {
 }
 
 impl Model {
-    /// What a basket costs now, minor units.
-    pub(crate) fn total_of(&self, place: &Place) -> i64 {
+    /// What each line and the delivery cost now, minor units.
+    pub(super) fn costs_of(&self, place: &Place) -> Vec<i64> {
         let cost =
             |(dish, units): &(usize, u32)| self.dishes[*dish].price_minor * i64::from(*units);
-        let fee = if place.delivery { DELIVERY_FEE_MINOR } else { 0 };
-        place.lines.iter().map(cost).sum::<i64>() + fee
+        let fee_minor = if place.delivery { DELIVERY_FEE_MINOR } else { 0 };
+        place.lines.iter().map(cost).chain([fee_minor]).collect()
     }
 
     fn open(&self, store: usize) -> bool {
@@ -55,6 +55,10 @@ impl Model {
     }
 
     pub(super) fn place(&mut self, key: Key, id: i64, place: &Place) -> Said {
+        let discounts = match self.discounts(place.user, None, place, &place.coupons) {
+            Ok(discounts) => discounts,
+            Err(code) => return self.coupon_refused(key, code),
+        };
         let mut units = BTreeMap::new();
         for (dish, wanted) in &place.lines {
             *units.entry(*dish).or_insert(0) += i64::from(*wanted);
@@ -68,25 +72,29 @@ impl Model {
         if self.held_by(place.user) + units.values().sum::<i64>() > self.held_units_cap {
             return self.conflict(key, "hold-limit-reached");
         }
-        let total_minor = self.total_of(place);
+        let costs_minor = self.costs_of(place);
+        let off_minor: i64 = discounts.iter().map(|(_, amount_minor)| amount_minor).sum();
+        let total_minor = costs_minor.iter().sum::<i64>() - off_minor;
         if place.quote.is_some_and(|(total, until)| total != total_minor || until <= self.now_ms) {
             return self.conflict(key, "price-changed");
         }
         for (dish, wanted) in &units {
             self.dishes[*dish].reserved += wanted;
         }
-        let (user, store, delivery) = (place.user, place.store, place.delivery);
+        let (user, place) = (place.user, place.clone());
         let (state, version) = (State::PendingPayment, 1);
         let pay_by_ms = self.now_ms + self.pay_within_ms;
         let order =
-            Order { id, user, store, units, delivery, total_minor, state, version, pay_by_ms };
+            Order { id, user, units, place, costs_minor, total_minor, state, version, pay_by_ms };
         self.orders.insert(key.label, order);
+        self.lock_coupons(key.label, &discounts);
         self.saw("an order was placed");
-        self.record(key, Facts::Order { id, state, version, total_minor, payments: Vec::new() })
+        let facts = self.facts_of(key.label, 201);
+        self.record(key, facts)
     }
 
     pub(super) fn move_order(&mut self, key: Key, order: Label, who: Who, wish: Wish) -> Said {
-        let Order { state, delivery, .. } = self.orders[&order];
+        let (state, delivery) = (self.orders[&order].state, self.orders[&order].place.delivery);
         if who == Who::Stranger {
             return self.refuse("order-not-found");
         }
@@ -106,7 +114,7 @@ impl Model {
         } else {
             self.saw("moved where it was already");
         }
-        let facts = self.facts_of(order);
+        let facts = self.facts_of(order, 200);
         self.record(key, facts)
     }
 
@@ -128,6 +136,7 @@ impl Model {
             self.dishes[*dish].reserved -= units;
         }
         self.go(order, State::Closed);
+        self.give_coupons_back(order);
         self.give_up_payments(order);
         self.saw("closed unpaid");
     }
@@ -139,6 +148,7 @@ impl Model {
             self.dishes[*dish].sold += units;
         }
         self.go(order, State::Paid);
+        self.use_coupons_up(order);
         self.saw("a capture paid an order");
     }
 
@@ -151,7 +161,7 @@ impl Model {
         }
     }
 
-    fn facts_of(&self, label: Label) -> Facts {
+    pub(super) fn facts_of(&self, label: Label, status: u16) -> Facts {
         let order = &self.orders[&label];
         let mut payments: Vec<_> =
             self.payments.values().filter(|pay| pay.order == label).collect();
@@ -160,6 +170,7 @@ impl Model {
             .into_iter()
             .map(|pay| (pay.id, pay.state, pay.refund.as_ref().map(|refund| refund.state)));
         Facts::Order {
+            status,
             id: order.id,
             state: order.state,
             version: order.version,

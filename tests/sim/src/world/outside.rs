@@ -5,10 +5,12 @@ use crate::command::Command;
 use crate::history::{Act, Batch, Fault, Label, Line, Seal, Step};
 use crate::rules::{Violation, agree, event_id, hold};
 use core_service::auth::keys::Keys;
+use core_service::coupons::store as coupons;
 use core_service::orders::store as orders;
 use core_service::payments::{refund, sandbox, signature, store as payments};
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
+use tiffin_api::coupon::CouponState;
 use tiffin_api::id::PaymentId;
 use tiffin_api::money::Currency;
 use tiffin_api::order::OrderState;
@@ -87,13 +89,14 @@ impl World {
 
     /// One round of the jobs, over a line to the provider: what the tables say is due has to be what the model says.
     pub(super) async fn jobs(&mut self, line: Line) -> Result<(), Broken> {
-        for job in [Self::overdue, Self::to_ask, Self::to_refund] {
+        for job in [Self::overdue, Self::to_ask, Self::to_refund, Self::to_expire] {
             let (name, due, act) = job(self);
             let found = self.due(name).await?;
             let labels = due.iter().copied();
             let ids: BTreeSet<i64> = labels
                 .map(|label| match name {
                     "orders to close" => self.model.orders[&label].id,
+                    "coupons to expire" => self.model.coupons[&label].id,
                     _ => self.model.payments[&label].id,
                 })
                 .collect();
@@ -112,6 +115,7 @@ impl World {
         let now_ms = self.model.now_ms;
         let ids = match name {
             "orders to close" => orders::overdue(conn, now_ms, 0, ALL).await?,
+            "coupons to expire" => coupons::overdue(conn, now_ms, 0, ALL).await?,
             "payments to ask about" => payments::to_ask(conn, now_ms, 0, ALL).await?,
             _ => {
                 let refunds = refund::due(conn, now_ms, 0, ALL).await?;
@@ -152,6 +156,15 @@ impl World {
         });
         let due = due.map(|(label, _)| *label).collect();
         ("refunds to send", due, Act::Refund)
+    }
+
+    fn to_expire(&self) -> Due {
+        let now_ms = self.model.now_ms;
+        let due = self.model.coupons.iter().filter(|(_, coupon)| {
+            coupon.state == CouponState::Claimed && coupon.expires_at_ms <= now_ms
+        });
+        let due = due.map(|(label, _)| *label).collect();
+        ("coupons to expire", due, |coupon, _| Act::Expire(coupon))
     }
 
     /// Does the commands of a batch without any fault.

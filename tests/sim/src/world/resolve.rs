@@ -33,6 +33,10 @@ impl World {
             }
             Act::Refund(pay, line) => self.refund(*pay, *line),
             Act::Hear(pay, number, seal) => self.hear(*pay, *number, *seal)?,
+            Act::Expire(coupon) => {
+                let known = self.model.coupons.get(coupon);
+                known.map(|known| Command::Expire { coupon: *coupon, id: known.id })
+            }
             Act::Panic(order) => {
                 self.model.orders.get(order).map(|order| Command::Panic { id: order.id })
             }
@@ -45,15 +49,36 @@ impl World {
         let id = self.life.ids.next();
         let of = |order: &Label| self.model.orders.get(order).cloned();
         let command = match what {
-            What::Place(place) => Command::Place { key, id, place: place.clone() },
+            What::Place(place) => {
+                let known = place.coupons.iter().map(|label| self.model.coupons.get(label));
+                let coupon_ids = known.map(|coupon| Some(coupon?.id)).collect::<Option<_>>()?;
+                Command::Place { key, id, place: place.clone(), coupon_ids }
+            }
+            What::Claim(kind, user) => Command::Claim { key, kind: *kind, user: *user, id },
+            What::Redeem(order, coupon) => {
+                let (found, known) = (of(order)?, self.model.coupons.get(coupon)?);
+                Command::Redeem {
+                    key,
+                    order: *order,
+                    order_id: found.id,
+                    store: found.place.store,
+                    coupon: *coupon,
+                    id: known.id,
+                    user: found.user,
+                }
+            }
+            What::Void(coupon) => {
+                let known = self.model.coupons.get(coupon)?;
+                Command::Void { key, coupon: *coupon, id: known.id }
+            }
             What::Move(order, who, wish) => {
                 let found = of(order)?;
                 Command::Move {
                     key,
                     order: *order,
                     id: OrderId::from_raw(found.id),
-                    store: found.store,
-                    user: self.caller(*who, found.user, found.store),
+                    store: found.place.store,
+                    user: self.caller(*who, found.user, found.place.store),
                     who: *who,
                     wish: *wish,
                 }

@@ -86,7 +86,15 @@ impl World {
         }
         for (label, sent) in &self.requests {
             let known = match &sent.what {
-                What::Place(_) => true,
+                What::Place(place) => {
+                    place.coupons.iter().all(|coupon| self.model.coupons.contains_key(coupon))
+                }
+                What::Claim(..) => true,
+                What::Void(coupon) => self.model.coupons.contains_key(coupon),
+                What::Redeem(order, coupon) => {
+                    let coupons = &self.model.coupons;
+                    self.model.orders.contains_key(order) && coupons.contains_key(coupon)
+                }
                 What::Move(order, ..) | What::Pay(order, _) => {
                     self.model.orders.contains_key(order)
                 }
