@@ -16,7 +16,7 @@ use crate::engine::{Wants, WorkingSet};
 use crate::limits;
 use sqlx::Row as _;
 use std::collections::{BTreeMap, BTreeSet};
-use tiffin_api::coupon::{CouponState, CouponTemplate};
+use tiffin_api::coupon::{CouponState, CouponTemplate, CouponTerms};
 use tiffin_api::id::{CouponId, CouponTemplateId, OrderId, StoreId, UserId};
 
 const SELECT_TEMPLATES: &str =
@@ -163,6 +163,30 @@ pub async fn left(conn: &mut Conn, id: CouponTemplateId) -> Result<Option<i64>, 
         .fetch_one(conn)
         .await?;
     Ok(Some((total - claimed).max(0)))
+}
+
+/// The claims left of those of a page of templates that have such a cap, and the page's last template.
+pub async fn left_of_page(
+    conn: &mut Conn,
+    after: i64,
+    limit: u32,
+) -> Result<(Vec<(i64, i64)>, Option<i64>), DbError> {
+    let rows = sqlx::query(
+        "SELECT t.id, t.definition, c.claimed FROM coupon_templates t JOIN coupon_counters c \
+         ON c.template_id = t.id AND c.user_id = 0 AND c.day = -1 WHERE t.id > ? ORDER BY t.id LIMIT ?",
+    )
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(conn)
+    .await?;
+    let (mut left, mut last) = (Vec::new(), None);
+    for row in rows {
+        let (id, claimed): (i64, i64) = (row.try_get("id")?, row.try_get("claimed")?);
+        let terms: CouponTerms = serde_json::from_str(row.try_get("definition")?)?;
+        left.extend(terms.caps.total.map(|total| (id, (total - claimed).max(0))));
+        last = Some(id);
+    }
+    Ok((left, last))
 }
 
 /// A user's coupons before `before`, the newest first.

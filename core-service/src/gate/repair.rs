@@ -79,58 +79,82 @@ impl Gate {
 #[derive(Debug, Default)]
 pub struct Sweep {
     /// What was off the last time, by gate and item.
-    suspects: BTreeSet<(i64, i64)>,
+    suspects: BTreeSet<(GateTag, i64)>,
 }
 
 impl Sweep {
     /// One comparison of everything.
     pub async fn run(&mut self, gate: &Gate) -> Result<Swept, DbError> {
-        let mut swept = Swept::default();
-        let mut suspects = BTreeSet::new();
+        let mut round =
+            Round { gate, before: &self.suspects, off: BTreeSet::new(), swept: Swept::default() };
+        round.stock().await?;
+        round.claims().await?;
+        let Round { off, swept, .. } = round;
+        self.suspects = off;
+        Ok(swept)
+    }
+}
+
+/// One comparison in progress.
+struct Round<'a> {
+    gate: &'a Gate,
+    /// What was off the last time.
+    before: &'a BTreeSet<(GateTag, i64)>,
+    /// What is off for the first time.
+    off: BTreeSet<(GateTag, i64)>,
+    swept: Swept,
+}
+
+impl Round<'_> {
+    async fn stock(&mut self) -> Result<(), DbError> {
         let mut after = (0, 0);
         loop {
-            let page = store::page(&gate.db, after).await?;
-            let Some(last) = page.last() else { break };
+            let page = store::page(&self.gate.db, after).await?;
+            let Some(last) = page.last() else { return Ok(()) };
             after = (last.store, last.item);
             let mut stores: BTreeMap<i64, Vec<(i64, i64)>> = BTreeMap::new();
             for left in page {
                 stores.entry(left.store).or_default().push((left.item, left.available));
             }
             for (store, left) in stores {
-                self.compare(gate, store, &left, &mut suspects, &mut swept).await;
+                self.compare(GateTag::Store(store), &left).await;
             }
         }
-        self.suspects = suspects;
-        Ok(swept)
     }
 
-    async fn compare(
-        &self,
-        gate: &Gate,
-        store: i64,
-        left: &[(i64, i64)],
-        suspects: &mut BTreeSet<(i64, i64)>,
-        swept: &mut Swept,
-    ) {
-        let tag = GateTag::Store(store);
+    async fn claims(&mut self) -> Result<(), DbError> {
+        let mut after = 0;
+        loop {
+            let (page, last) = store::claims_page(&self.gate.db, after).await?;
+            for (template, left) in page {
+                self.compare(GateTag::Template(template), &[(template, left)]).await;
+            }
+            match last {
+                Some(last) => after = last,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn compare(&mut self, tag: GateTag, left: &[(i64, i64)]) {
         let items: Vec<_> = left.iter().map(|(item, _)| *item).collect();
-        let Ok(counters) = gate.fast.counters(tag, &items).await else { return };
+        let Ok(counters) = self.gate.fast.counters(tag, &items).await else { return };
         let mut repair = Vec::new();
         for ((item, available), counter) in left.iter().zip(counters) {
             let Some(counter) = counter else { continue };
-            swept.compared += 1;
+            self.swept.compared += 1;
             if counter == *available {
                 continue;
             }
-            swept.off += 1;
-            if self.suspects.contains(&(store, *item)) {
+            self.swept.off += 1;
+            if self.before.contains(&(tag, *item)) {
                 repair.push((*item, *available));
             } else {
-                suspects.insert((store, *item));
+                self.off.insert((tag, *item));
             }
         }
-        if !repair.is_empty() && gate.fast.load(tag, &repair, true).await.is_ok() {
-            swept.repaired += repair.len() as u64;
+        if !repair.is_empty() && self.gate.fast.load(tag, &repair, true).await.is_ok() {
+            self.swept.repaired += repair.len() as u64;
         }
     }
 }

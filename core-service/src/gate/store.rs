@@ -37,6 +37,11 @@ pub async fn claims_left(db: &Db, template: i64) -> Result<Vec<(i64, i64)>, DbEr
     Ok(left.map(|left| (template, left)).into_iter().collect())
 }
 
+/// The claims left of a page of templates, those with a cap, after one; and the page's last template.
+pub async fn claims_page(db: &Db, after: i64) -> Result<(Vec<(i64, i64)>, Option<i64>), DbError> {
+    coupons::store::left_of_page(&mut *db.read().await?, after, limits::GATE_SWEEP_ROWS).await
+}
+
 /// Units that a user holds at a gate in unpaid orders.
 pub async fn held_at(db: &Db, tag: GateTag, user: UserId) -> Result<i64, DbError> {
     match tag {

@@ -3,6 +3,7 @@
 use crate::support::{Core, DINER, Reply, text};
 use core_service::coupons::store::audit;
 use core_service::fast::{FastStore as _, GateTag};
+use core_service::gate::repair::Sweep;
 use core_service::limits;
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -243,6 +244,12 @@ async fn the_gate_refuses_claims_that_are_surely_in_vain() {
     claim_as(&core, 5002, &id).await.problem(409, "coupon-sold-out");
     assert_eq!(left().await, Some(0));
     assert_eq!(core.count("SELECT COUNT(*) FROM coupons").await, 2);
+    // One that is too low or too high, and that nobody meets, is found by the second sweep.
+    core.app.fast.load(tag, &[(raw, 7)], true).await.unwrap();
+    let mut sweep = Sweep::default();
+    assert_eq!(sweep.run(&core.app.gate).await.unwrap().repaired, 0);
+    assert_eq!(sweep.run(&core.app.gate).await.unwrap().repaired, 1);
+    assert_eq!(left().await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
