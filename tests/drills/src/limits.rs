@@ -27,6 +27,10 @@ pub const TOKEN_S: i64 = 3_600;
 pub const CONNECTIONS: u32 = 2;
 /// How long the database may take to give a connection.
 pub const ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
+/// How long the core's own audit may take.
+pub const AUDIT_WITHIN: Duration = Duration::from_secs(60);
+/// The wait before its report is asked for again.
+pub const AUDIT_PAUSE: Duration = Duration::from_secs(1);
 /// How often a progress line is printed.
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(3);
 
