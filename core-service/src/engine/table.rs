@@ -122,7 +122,9 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
 mod tests {
     use super::*;
 
-    fn changes(table: &Table<i64, i64>) -> (Vec<(i64, i64)>, Vec<(i64, i64)>) {
+    type Rows = Vec<(i64, i64)>;
+
+    fn changes(table: &Table<i64, i64>) -> (Rows, Rows) {
         let inserted = table.inserted().map(|(key, value)| (*key, *value)).collect();
         (inserted, table.updated().map(|(key, value)| (*key, *value)).collect())
     }

@@ -1,8 +1,7 @@
 //! Which idempotency keys may have an answer in the ledger.
 //!
 //! A Bloom filter: "no" is certain, so a refusal at the gate takes nobody's answer away; "maybe" costs a trip.
-//! It starts from the ledger's own records and hears of every record that this core writes, before the answer
-//! leaves. Records of other cores come by [`follow`], up to [`limits::KNOWN_FOLLOW`] late; in that time
+//! It starts from the ledger's own records and hears of every request that is let in, before the engine does. Records of other cores come by [`follow`], up to [`limits::KNOWN_FOLLOW`] late; in that time
 //! the fast store still remembers the request as admitted ([`limits::GATE_SEEN_MS`]) and lets its retry through.
 //! So a retry of a success can be told "sold out" only if the fast store was lost and another core is asked, both
 //! within that second; and as such a refusal is not recorded, the next retry finds its answer.

@@ -226,6 +226,9 @@ impl Gate {
     }
 
     fn pass(&self, request: Request, took: Took) -> Entry {
+        // From here on the key may get an answer: its retry must not be refused while the engine is at it, nor
+        // after a commit of which this process does not hear.
+        self.known.insert(&request.scope);
         Entry::Pass(Pass { request, took, fast: Some(Arc::clone(&self.fast)) })
     }
 

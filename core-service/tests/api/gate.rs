@@ -86,6 +86,28 @@ async fn what_is_sold_out_does_not_reach_the_ledger_and_a_retry_still_finds_its_
 }
 
 #[tokio::test]
+async fn a_retry_whose_first_try_is_on_its_way_is_not_told_that_all_is_sold() {
+    let (core, bun) = warm("Last bun", 1).await;
+    // The first try takes the last unit at the gate, and then waits for somebody who has the ledger.
+    let mut tx = core.app.db.write().await.unwrap();
+    sqlx::query("UPDATE stock SET version = version + 1").execute(&mut *tx).await.unwrap();
+    let first = core.order_under("slow", &bun);
+    let others = async {
+        while counter(&core, &bun).await != Some(0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let key = core.fresh_key();
+        let late = core.post_as(8_000, &[Role::Diner], "/v1/orders", &key, &bun).await;
+        late.problem(409, "out-of-stock");
+        core.order_under("slow", &bun).await.problem(409, "idempotency-in-flight");
+        tx.commit().await.unwrap();
+    };
+    let (first, ()) = tokio::join!(first, others);
+    first.expect(201);
+    assert_eq!(core.order_under("slow", &bun).await.bytes, first.bytes);
+}
+
+#[tokio::test]
 async fn a_counter_that_is_too_high_sells_nothing_twice_and_is_set_right() {
     let (core, bun) = warm("Last bun", 1).await;
     let (tag, item) = place_of(&bun);
