@@ -21,11 +21,13 @@ use futures::future::join_all;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tiffin_api::order::OrderState;
 use tiffin_api::payment::PaymentMethod;
 
+/// How long nothing may happen, by the machine's clock, before a batch counts as stuck.
+const STUCK: Duration = Duration::from_secs(30);
 /// Longer than the engine waits before it tries a batch again.
 const PAUSE: Duration = Duration::from_millis(600);
 
@@ -200,7 +202,7 @@ impl World {
             return Ok(());
         }
         self.model.saw("batches");
-        let outcomes = self.submit(batch.fault, &commands).await;
+        let outcomes = self.submit(batch.fault, &commands).await?;
         let poisoned =
             commands.iter().any(|(_, command)| matches!(command, Command::Poison { .. }));
         // A batch with a bad neighbour is done one by one: each command is committed once.
@@ -226,15 +228,27 @@ impl World {
     }
 
     /// Sends commands to the engine at one moment and waits for what it makes of them.
-    async fn submit(&self, fault: Fault, commands: &[(&Act, Command)]) -> Vec<Outcome> {
+    async fn submit(
+        &self,
+        fault: Fault,
+        commands: &[(&Act, Command)],
+    ) -> Result<Vec<Outcome>, Violation> {
         self.life.plan(fault);
         let submitted =
             commands.iter().map(|(_, command)| self.desk.submit(&self.life.engine, command));
         let mut answers = join_all(submitted);
+        // An engine that waits although nothing failed waits for ever: the clock stands still.
+        let (_answered, until_answered) = mpsc::channel::<()>();
+        let stuck = move || _ = until_answered.recv_timeout(STUCK);
+        let mut stuck = tokio::task::spawn_blocking(stuck);
         loop {
             tokio::select! {
                 biased;
-                outcomes = &mut answers => break outcomes,
+                outcomes = &mut answers => break Ok(outcomes),
+                _ = &mut stuck => {
+                    let what = "the engine waits although nothing failed".to_owned();
+                    break Err(Violation { rule: "every command is answered", what });
+                }
                 () = self.life.stumbled() => tokio::time::advance(PAUSE).await,
             }
         }
