@@ -58,9 +58,10 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
 
     /// A new row. There must be none under this key.
     pub fn insert(&mut self, key: K, value: V) {
-        let before = self.rows.insert(key.clone(), Row { value, origin: Origin::Inserted });
-        assert!(before.is_none(), "a row is inserted once");
-        self.journal.push((key, None));
+        // Before anything is changed: what was overwritten here could not be taken back.
+        assert!(!self.rows.contains_key(&key), "a row is inserted once");
+        self.journal.push((key.clone(), None));
+        self.rows.insert(key, Row { value, origin: Origin::Inserted });
     }
 
     /// A row to be changed, made from `new` if there is none.
@@ -127,6 +128,17 @@ mod tests {
     fn changes(table: &Table<i64, i64>) -> (Rows, Rows) {
         let inserted = table.inserted().map(|(key, value)| (*key, *value)).collect();
         (inserted, table.updated().map(|(key, value)| (*key, *value)).collect())
+    }
+
+    #[test]
+    fn an_insert_over_a_row_panics_and_leaves_it() {
+        let mut table = Table::default();
+        table.load(1, 10);
+        let twice = std::panic::AssertUnwindSafe(|| table.insert(1, 11));
+        assert!(std::panic::catch_unwind(twice).is_err());
+        table.undo();
+        assert_eq!(table.get(&1), Some(&10));
+        assert_eq!(changes(&table), (vec![], vec![]));
     }
 
     #[test]
