@@ -134,6 +134,19 @@ impl TestNode {
         self.send(Request::get(url), "").await.body
     }
 
+    /// Waits until the metrics have this line, and returns them: an instance is counted when it ends, which may
+    /// be a moment after its last answer.
+    pub(crate) async fn until_metrics(&self, line: &str) -> String {
+        for _ in 0..500 {
+            let metrics = self.metrics().await;
+            if metrics.contains(line) {
+                return metrics;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("no {line} in {}", self.metrics().await);
+    }
+
     /// Sends bytes as they are on a connection of their own, and returns what comes back until the
     /// node closes it or falls silent.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> String {

@@ -47,7 +47,7 @@ async fn a_loop_ends_at_the_cpu_budget() {
     assert_eq!((status, &*code), (StatusCode::INTERNAL_SERVER_ERROR, "function-failed"));
     assert!(elapsed >= Duration::from_millis(200), "{elapsed:?}");
     assert!(elapsed < PROMPT, "{elapsed:?}");
-    assert!(node.metrics().await.contains(r#"edge_traps_total{component="bad",kind="cpu"} 1"#));
+    node.until_metrics(r#"edge_traps_total{component="bad",kind="cpu"} 1"#).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,8 +63,7 @@ async fn a_hog_ends_at_the_memory_limit() {
     let node = good_and_bad("memory_mb = 16\ncpu_budget_ms = 5000").await;
     let (status, code, _) = misbehave(&node, "/bad/hog").await;
     assert_eq!((status, &*code), (StatusCode::INTERNAL_SERVER_ERROR, "function-failed"));
-    let metrics = node.metrics().await;
-    assert!(metrics.contains(r#"edge_traps_total{component="bad",kind="memory"} 1"#), "{metrics}");
+    let metrics = node.until_metrics(r#"edge_traps_total{component="bad",kind="memory"} 1"#).await;
     let high_water = metrics
         .lines()
         .find_map(|l| l.strip_prefix(r#"edge_instance_memory_high_water_bytes{component="bad"} "#))
@@ -78,7 +77,7 @@ async fn a_trap_is_a_problem_with_a_trace_id() {
     let node = good_and_bad("").await;
     let (status, code, _) = misbehave(&node, "/bad/trap").await;
     assert_eq!((status, &*code), (StatusCode::INTERNAL_SERVER_ERROR, "function-failed"));
-    assert!(node.metrics().await.contains(r#"edge_traps_total{component="bad",kind="trap"} 1"#));
+    node.until_metrics(r#"edge_traps_total{component="bad",kind="trap"} 1"#).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
