@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::db::Db;
 use crate::engine::Engine;
 use crate::fast::guarded::Guarded;
+use crate::fast::memory::Memory;
 use crate::feed::Feed;
 use crate::gate::Gate;
 use crate::http::error::ApiError;
@@ -28,6 +29,8 @@ pub struct App {
     pub engine: Engine,
     /// What sheds load and speeds reads.
     pub fast: Arc<Guarded>,
+    /// Counts for this process alone.
+    pub near: Memory,
     /// What is surely sold out is refused here.
     pub gate: Arc<Gate>,
     /// New ids.
@@ -96,6 +99,7 @@ impl App {
     /// Puts a core together and starts its lanes. Must be called within a tokio runtime.
     pub fn start(parts: Parts) -> Arc<Self> {
         let Parts { clock, db, ids, fast, keys, sandbox, settings } = parts;
+        let near = Memory::new(Arc::clone(&clock));
         let gate = Gate::start(Arc::clone(&fast), db.clone());
         let feed = Arc::new(Feed::default());
         let (told, rung) = (Arc::clone(&gate), Arc::clone(&feed));
@@ -110,6 +114,7 @@ impl App {
             db,
             engine,
             fast,
+            near,
             gate,
             ids,
             feed,
@@ -131,7 +136,6 @@ pub mod testing {
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::fast::memory::Memory;
     use std::ops::Deref;
     use tempfile::TempDir;
 

@@ -323,6 +323,8 @@ pub const KNOWN_PAGE: u32 = 5_000;
 pub const KNOWN_FOLLOW: Duration = Duration::from_secs(1);
 /// How far it looks back: for clocks that differ, and commits that took long.
 pub const KNOWN_OVERLAP: Duration = Duration::from_secs(5);
+/// How fast one user may write before it is counted for all cores.
+pub const WRITES_UNCOUNTED: crate::fast::Rate = crate::fast::Rate::per_second(20, 5);
 /// How fast one user may write: so many at once, and so many every second.
 pub const WRITES_PER_USER: crate::fast::Rate = crate::fast::Rate::per_second(100, 50);
 /// How many payments a user may try in any minute.

@@ -158,7 +158,7 @@ impl Db {
             }
         }
         .map_err(unusable)?;
-        migrate(dialect, &writer).await.map_err(|error| match error {
+        migrate(dialect, &writer, MIGRATIONS.iter()).await.map_err(|error| match error {
             MigrateError::VersionMissing(_)
             | MigrateError::VersionMismatch(_)
             | MigrateError::VersionNotPresent(_)
@@ -278,12 +278,16 @@ fn with_statement_cache(url: &str) -> String {
     format!("{url}{joint}statement-cache-capacity={}", limits::DB_STATEMENTS)
 }
 
-async fn migrate(dialect: Dialect, pool: &AnyPool) -> Result<(), MigrateError> {
+async fn migrate(
+    dialect: Dialect,
+    pool: &AnyPool,
+    migrations: impl Iterator<Item = &Migration>,
+) -> Result<(), MigrateError> {
     let translate = |migration: &Migration| Migration {
         sql: sqlx::SqlSafeStr::into_sql_str(AssertSqlSafe(dialect.ddl(migration.sql.as_str()))),
         ..migration.clone()
     };
-    let migrations: Vec<_> = MIGRATIONS.iter().map(translate).collect();
+    let migrations: Vec<_> = migrations.map(translate).collect();
     Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT }.run(pool).await
 }
 

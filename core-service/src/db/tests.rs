@@ -47,3 +47,113 @@ async fn a_busy_database_is_not_a_broken_one() {
     db.close().await;
     assert!(db.read().await.unwrap_err().is_transient());
 }
+
+/// Orders in every kind of state, as the first version of the ledger kept them: by id, state, units and
+/// whether they were paid by a captured payment, and whether that was refunded.
+const ORDERS: [(i64, &str, i64, bool, bool); 5] = [
+    (1 << 22, "PENDING_PAYMENT", 1, false, false),
+    (2 << 22, "PAID", 3, true, false),
+    (3 << 22, "COMPLETED", 1, true, false),
+    (4 << 22, "CLOSED", 2, false, false),
+    (5 << 22, "CANCELLED", 4, true, true),
+];
+
+#[expect(clippy::cast_possible_truncation, reason = "small numbers")]
+async fn populate_first_version(tx: &mut Conn) {
+    let run = async |tx: &mut Conn, statement: &'static str| {
+        sqlx::query(statement).execute(tx).await.unwrap();
+    };
+    run(tx, "INSERT INTO stores VALUES (1, 'store', '{}', 1)").await;
+    run(tx, "INSERT INTO items VALUES (2, 1, 'item', 'mains', 1, '{}')").await;
+    run(tx, "INSERT INTO stock (item_id, on_hand, available, reserved, version) VALUES (2, 12, 11, 1, 9)").await;
+    for (id, state, units, paid, refunded) in ORDERS {
+        let total = 300 * units;
+        let snapshot = serde_json::json!({
+            "fulfilment": {"kind": "pickup"},
+            "pricing": {
+                "currency": "EUR", "subtotal_minor": total, "delivery_fee_minor": 0,
+                "delivery_fee_tax_minor": 0, "tax_minor": 0, "tax_inclusive": true,
+                "total_minor": total,
+                "lines": [{
+                    "item_id": "2", "name": "Tea", "quantity": units as u32, "options": [],
+                    "base_minor": 300, "options_minor": 0, "line_minor": total, "tax_minor": 0,
+                }],
+            },
+        });
+        sqlx::query("INSERT INTO orders VALUES (?, 1, 7, ?, 2, 'EUR', ?, ?, 1000, 1000, 2000)")
+            .bind(id)
+            .bind(state)
+            .bind(total)
+            .bind(snapshot.to_string())
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        sqlx::query("INSERT INTO order_lines VALUES (?, 1, 2, ?)")
+            .bind(id)
+            .bind(units)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        sqlx::query("INSERT INTO outbox VALUES (?, 'order.changed', ?, '{}', 1000)")
+            .bind(id + 1)
+            .bind(id)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        if paid {
+            sqlx::query(
+                "INSERT INTO payments VALUES (?, ?, '', 3000, ?, 'CAPTURED', 3, ?, 'EUR', \
+                 'sandbox_capture', NULL, 1000, 1000)",
+            )
+            .bind(id + 2)
+            .bind(id.to_string())
+            .bind(id)
+            .bind(total)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        }
+        if refunded {
+            sqlx::query("INSERT INTO refunds VALUES (?, ?, 'SUCCEEDED', ?, 1000, 1000, 1000)")
+                .bind(id + 3)
+                .bind(id + 2)
+                .bind(total)
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_of_the_first_version_comes_along_with_everything_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = testing::fresh(folder.path());
+    sqlx::any::install_default_drivers();
+    if location.dialect == Dialect::MySql {
+        create_database(&location.url).await.unwrap();
+    }
+    let first = connect(location.dialect, &location.url, true, 1).await.unwrap();
+    migrate(location.dialect, &first, MIGRATIONS.iter().take(1)).await.unwrap();
+    populate_first_version(&mut first.acquire().await.unwrap()).await;
+    first.close().await;
+
+    let db = Db::open(&location).await.unwrap();
+    let mut conn = db.read().await.unwrap();
+    let sold: i64 =
+        sqlx::query_scalar("SELECT sold FROM stock").fetch_one(&mut *conn).await.unwrap();
+    let held: (i64, i64) = sqlx::query_as("SELECT user_id, units FROM held_units")
+        .fetch_one(&mut *conn)
+        .await
+        .unwrap();
+    assert_eq!((sold, held), (3 + 1 + 4, (7, 1)));
+    // Whoever leases the node that minted these ids mints above them.
+    let minted: i64 = sqlx::query_scalar("SELECT minted_until_ms FROM nodes WHERE node = 0")
+        .fetch_one(&mut *conn)
+        .await
+        .unwrap();
+    assert_eq!(minted, crate::ids::EPOCH_MS + 5 + 1);
+    drop(conn);
+    let report = crate::audit::run(&db, None, 5_000).await.unwrap();
+    assert!(report.clean, "{report:#?}");
+}
