@@ -142,7 +142,7 @@ impl TestNode {
             if metrics.contains(line) {
                 return metrics;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("no {line} in {}", self.metrics().await);
     }
