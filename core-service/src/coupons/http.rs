@@ -174,14 +174,7 @@ async fn claim_gated(app: &App, keyed: Keyed, claim: ClaimCoupon) -> Result<Exec
         }
     };
     let outcome = idempotency::execute(app, lane_of(template), keyed, claim).await;
-    let fate = match &outcome {
-        Ok(Executed { replayed: false, .. }) => Fate::Taken,
-        Ok(Executed { replayed: true, .. }) => Fate::Undone,
-        Err(ApiError(problem)) if problem.code == ErrorCode::CouponSoldOut => Fate::SoldOut,
-        Err(ApiError(problem)) if problem.status < 500 => Fate::Undone,
-        Err(_) => Fate::Unknown,
-    };
-    app.gate.leave(pass, fate).await;
+    app.gate.leave(pass, Fate::of(&outcome, ErrorCode::CouponSoldOut)).await;
     outcome
 }
 

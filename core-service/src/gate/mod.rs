@@ -19,12 +19,15 @@ use crate::db::Db;
 use crate::engine::{Committed, Left};
 use crate::fast::guarded::{Drift, Guarded};
 use crate::fast::{Admission, Admit, FastStore as _, GateTag};
+use crate::http::error::ApiError;
+use crate::idempotency::Executed;
 use crate::inventory::StockMove;
 use crate::limits;
 use known::KnownKeys;
 pub use meter::Meter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tiffin_api::ErrorCode;
 use tiffin_api::id::UserId;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -94,6 +97,19 @@ pub enum Fate {
     SoldOut,
     /// It is not known.
     Unknown,
+}
+
+impl Fate {
+    /// What an outcome of the engine says; `sold_out` is the refusal that says that the ledger has not enough.
+    pub fn of(outcome: &Result<Executed, ApiError>, sold_out: ErrorCode) -> Self {
+        match outcome {
+            Ok(Executed { replayed: false, .. }) => Self::Taken,
+            Ok(Executed { replayed: true, .. }) => Self::Undone,
+            Err(ApiError(problem)) if problem.code == sold_out => Self::SoldOut,
+            Err(ApiError(problem)) if problem.status < 500 => Self::Undone,
+            Err(_) => Self::Unknown,
+        }
+    }
 }
 
 /// The gate of one core.

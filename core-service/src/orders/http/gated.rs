@@ -34,7 +34,7 @@ pub(super) async fn place(app: &App, keyed: Keyed, create: Create) -> Result<Exe
         }
     };
     let outcome = idempotency::execute(app, store, keyed, create).await;
-    app.gate.leave(pass, fate(&outcome)).await;
+    app.gate.leave(pass, Fate::of(&outcome, ErrorCode::OutOfStock)).await;
     outcome
 }
 
@@ -45,14 +45,4 @@ fn wants(body: &PlaceOrder) -> Vec<(i64, i64)> {
         *wants.entry(line.item_id.raw()).or_insert(0_i64) += i64::from(line.quantity);
     }
     wants.into_iter().collect()
-}
-
-fn fate(outcome: &Result<Executed, ApiError>) -> Fate {
-    match outcome {
-        Ok(Executed { replayed: false, .. }) => Fate::Taken,
-        Ok(Executed { replayed: true, .. }) => Fate::Undone,
-        Err(ApiError(problem)) if problem.code == ErrorCode::OutOfStock => Fate::SoldOut,
-        Err(ApiError(problem)) if problem.status < 500 => Fate::Undone,
-        Err(_) => Fate::Unknown,
-    }
 }
