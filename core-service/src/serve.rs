@@ -15,8 +15,7 @@ use crate::fast::redis::Redis;
 use crate::http::server;
 use crate::ids::lease::NodeLease;
 use crate::payments::sandbox::{Sandbox, WebhookSender};
-use crate::telemetry;
-use crate::{audit, feed, gate, jobs, limits, router};
+use crate::{audit, feed, gate, jobs, limits, log, router};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use std::io::{Read as _, Write as _};
@@ -67,7 +66,7 @@ pub struct ServeArgs {
 
 /// Runs until it is told to stop.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    telemetry::init_logs();
+    let _log = log::start();
     ensure!(
         !args.sandbox || args.listen.ip().is_loopback(),
         "--sandbox lets whoever reaches {} decide payments; listen on a loopback address with it",

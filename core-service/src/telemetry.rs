@@ -1,4 +1,4 @@
-//! What the core tells about itself: JSON log lines on stderr and metrics in the OpenMetrics text format.
+//! The core's metrics, in the OpenMetrics text format.
 
 use crate::engine::{self, Engine};
 use crate::fast::breaker::BreakerState;
@@ -15,27 +15,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::time::Duration;
 use tiffin_api::audit::AuditReport;
-use tracing_subscriber::EnvFilter;
 
 /// Upper bounds of the latency buckets, s.
 const LATENCY_BUCKETS_S: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
-
-/// Sends log lines to stderr as JSON, as `RUST_LOG` says (default `info`), panics among them.
-pub fn init_logs() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // Nobody may be reading stderr any more. A complaint about that, on stderr, would panic, and so
-        // would the hook below: the program would abort over its log.
-        .log_internal_errors(false)
-        .init();
-    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panicked")));
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {

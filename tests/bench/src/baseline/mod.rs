@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use core_service::http::error::ApiError;
 use core_service::idempotency::Answer;
-use core_service::telemetry;
+use core_service::log;
 use shop::{Purchase, Shop};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 use std::net::SocketAddr;
@@ -90,7 +90,7 @@ pub trait Design: Send + Sync + 'static {
 
 /// Runs a baseline until it is told to stop.
 pub async fn run(baseline: Baseline) -> anyhow::Result<()> {
-    telemetry::init_logs();
+    let _log = log::start();
     match baseline {
         Baseline::RowLock { server, lock, pool } => {
             let pool = connect(&server.database, pool).await?;
