@@ -1,12 +1,17 @@
 //! Many rows in few statements.
 //!
-//! A statement is prepared once for each number of rows it takes. So rows go in portions whose sizes are
-//! powers of two, at most [`limits::STATEMENT_ROWS`]: a batch of any size meets statements that the
-//! connection has prepared before. Lists to select by are filled up with their last value instead.
+//! A statement is prepared once for each number of rows it takes. So rows go in portions of a few sizes, at
+//! most [`limits::STATEMENT_ROWS`]: a batch of any size meets statements that the connection has prepared
+//! before. The sizes lie close enough that three statements take any number of rows, where powers of two alone
+//! would take eight, each a round trip; a statement for every number would cost the database memory for each.
+//! Lists to select by are filled up with their last value instead, to a power of two.
 
 use super::{Backend, Conn, DbError, Row};
 use crate::limits;
 use sqlx::QueryBuilder;
+
+/// Significant binary digits of a portion's size: 28 sizes up to 256.
+const PORTION_BITS: u32 = 3;
 
 /// A value of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,10 +201,12 @@ fn push_list(query: &mut QueryBuilder<Backend>, column: &str, values: impl Itera
     query.push(")");
 }
 
-/// The largest power of two that is neither above `rows` nor above `most`.
+/// The largest size that is neither above `rows` nor above `most`: a number whose binary form has all its ones
+/// in the [`PORTION_BITS`] leading places.
 fn portion(rows: usize, most: usize) -> usize {
     let bounded = rows.min(most);
-    1 << bounded.ilog2()
+    let free = (bounded.ilog2() + 1).saturating_sub(PORTION_BITS);
+    bounded >> free << free
 }
 
 #[cfg(test)]
@@ -207,13 +214,25 @@ mod tests {
     use super::*;
     use crate::app::testing;
     use sqlx::Row as _;
+    use std::collections::BTreeSet;
 
     #[test]
-    fn portions_are_powers_of_two() {
+    fn a_few_sizes_take_any_number_of_rows_in_three_portions() {
         assert_eq!(
-            [1, 2, 3, 255, 256, 9_999].map(|rows| portion(rows, 256)),
-            [1, 2, 2, 128, 256, 256]
+            [1, 2, 3, 7, 9, 117, 255, 256, 9_999].map(|rows| portion(rows, 256)),
+            [1, 2, 3, 7, 8, 112, 224, 256, 256]
         );
+        let mut sizes = BTreeSet::new();
+        for rows in 1..=limits::STATEMENT_ROWS {
+            let (mut rest, mut portions) = (rows, 0);
+            while rest > 0 {
+                let size = portion(rest, limits::STATEMENT_ROWS);
+                sizes.insert(size);
+                (rest, portions) = (rest - size, portions + 1);
+            }
+            assert!(portions <= 3, "{rows} rows take {portions} statements");
+        }
+        assert_eq!(sizes.len(), 28);
     }
 
     #[tokio::test]

@@ -4,6 +4,10 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use tiffin_bench::{baseline, orders};
 
+/// What the core has, too: the baselines are compared with it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(name = "tiffin-bench", about = "The core's benchmark", long_about = None)]
 struct Cli {
