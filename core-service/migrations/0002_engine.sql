@@ -18,6 +18,21 @@ INSERT INTO held_units (user_id, units)
 SELECT o.user_id, SUM(l.quantity) FROM orders o JOIN order_lines l ON l.order_id = o.id
 WHERE o.state = 'PENDING_PAYMENT' GROUP BY o.user_id;
 
+-- Answers by Idempotency-Key, in the order of their ids, which are snowflakes and so tell their age: scopes are
+-- hashes, and rows that lie in the order of hashes are written all over a table that has outgrown the memory.
+ALTER TABLE idempotency RENAME TO idempotency_by_scope;
+CREATE TABLE idempotency (
+    id BIGINT NOT NULL PRIMARY KEY,
+    scope VARCHAR(64) NOT NULL UNIQUE,
+    body_hash VARCHAR(64) NOT NULL,
+    status BIGINT NOT NULL,
+    body BLOB NOT NULL
+);
+INSERT INTO idempotency (id, scope, body_hash, status, body)
+SELECT (created_at_ms - 1767225600000) * 4194304 + position % 4194304, scope, body_hash, status, body
+FROM (SELECT i.*, ROW_NUMBER() OVER (ORDER BY created_at_ms) AS position FROM idempotency_by_scope i) AS ordered;
+DROP TABLE idempotency_by_scope;
+
 -- Coupon templates: `definition` is the template as JSON; `store_id` is 0 for one that holds in every store.
 CREATE TABLE coupon_templates (
     id BIGINT NOT NULL PRIMARY KEY,

@@ -111,17 +111,6 @@ async fn close_unpaid(app: &App, id: OrderId) -> Result<bool, SubmitError> {
 /// Forgets answers that nobody may retry for any more.
 async fn forget_answers(app: &App) -> Result<(), DbError> {
     let before_ms = app.clock.now_ms() - limits::IDEMPOTENCY_KEEP_MS;
-    loop {
-        let mut conn = app.db.read().await?;
-        let old = idempotency::store::older_than(&mut conn, before_ms, limits::JOB_BATCH).await?;
-        drop(conn);
-        if old.is_empty() {
-            return Ok(());
-        }
-        let mut tx = app.db.write().await?;
-        for scope in &old {
-            idempotency::store::forget(&mut tx, scope).await?;
-        }
-        tx.commit().await?;
-    }
+    while idempotency::store::forget(&app.db, before_ms).await? {}
+    Ok(())
 }

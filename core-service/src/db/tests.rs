@@ -125,6 +125,44 @@ async fn populate_first_version(tx: &mut Conn) {
     }
 }
 
+/// Records of the first version, the later one first, and two of one instant.
+const RECORDS: [(&str, i64); 3] = [("late", 1_795_608_000_000), ("one", 1_000), ("other", 1_000)];
+
+async fn populate_records(tx: &mut Conn) {
+    for (scope, created_at_ms) in RECORDS {
+        sqlx::query("INSERT INTO idempotency VALUES (?, 'hash', 201, ?, ?)")
+            .bind(scope)
+            .bind(b"{}".to_vec())
+            .bind(created_at_ms)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+    }
+}
+
+/// They are found as before, and are as old as they were.
+async fn check_records(db: &Db) {
+    let mut answers = crate::engine::table::Table::default();
+    let scopes = RECORDS.map(|(scope, _)| scope.to_owned()).into();
+    let mut conn = db.read().await.unwrap();
+    crate::idempotency::store::load(&mut conn, &scopes, &mut answers).await.unwrap();
+    drop(conn);
+    for (scope, _) in RECORDS {
+        let recorded = answers.get(&scope.to_owned()).unwrap();
+        assert_eq!(
+            (recorded.body_hash.as_str(), recorded.answer.body.as_slice()),
+            ("hash", &b"{}"[..])
+        );
+    }
+    assert!(!crate::idempotency::store::forget(db, 1_001).await.unwrap());
+    let mut conn = db.read().await.unwrap();
+    let left: Vec<(i64, String)> =
+        sqlx::query_as("SELECT id, scope FROM idempotency").fetch_all(&mut *conn).await.unwrap();
+    let left: Vec<_> =
+        left.iter().map(|(id, scope)| (scope.as_str(), crate::ids::instant_ms(*id))).collect();
+    assert_eq!(left, RECORDS[..1]);
+}
+
 #[tokio::test]
 async fn a_ledger_of_the_first_version_comes_along_with_everything_in_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -136,6 +174,7 @@ async fn a_ledger_of_the_first_version_comes_along_with_everything_in_it() {
     let first = connect(location.dialect, &location.url, true, 1).await.unwrap();
     migrate(location.dialect, &first, MIGRATIONS.iter().take(1)).await.unwrap();
     populate_first_version(&mut first.acquire().await.unwrap()).await;
+    populate_records(&mut first.acquire().await.unwrap()).await;
     first.close().await;
 
     let db = Db::open(&location).await.unwrap();
@@ -156,4 +195,5 @@ async fn a_ledger_of_the_first_version_comes_along_with_everything_in_it() {
     drop(conn);
     let report = crate::audit::run(&db, None, 5_000).await.unwrap();
     assert!(report.clean, "{report:#?}");
+    check_records(&db).await;
 }

@@ -11,7 +11,7 @@ pub(super) async fn save(
     mut ledger: WorkingSet,
 ) -> Result<(), DbError> {
     let (dialect, now_ms) = (shared.db.dialect(), ledger.now_ms);
-    idempotency::store::save(conn, &ledger.answers, now_ms).await?;
+    idempotency::store::save(conn, &ledger.answers, || ledger.mint()).await?;
     payments::store::save_inbox(conn, &ledger.inbox, now_ms).await?;
     orders::store::save(conn, &ledger.orders, &ledger.holds).await?;
     payments::store::save(conn, &ledger.payments).await?;

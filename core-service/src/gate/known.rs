@@ -148,16 +148,9 @@ mod tests {
         let keys = KnownKeys::default();
         assert!(keys.may_contain("a"), "an empty filter denies nothing");
         let mut tx = core.db.write().await.unwrap();
-        let row = |n: i64| {
-            [
-                format!("scope {n}").into(),
-                "".into(),
-                201.into(),
-                vec![].into(),
-                testing::NOW_MS.into(),
-            ]
-        };
-        let into = "idempotency (scope, body_hash, status, body, created_at_ms)";
+        let row =
+            |n: i64| [n.into(), format!("scope {n}").into(), "".into(), 201.into(), vec![].into()];
+        let into = "idempotency (id, scope, body_hash, status, body)";
         let many = i64::from(limits::KNOWN_PAGE) + 5;
         crate::db::bulk::insert(&mut tx, into, (0..many).map(row).collect()).await.unwrap();
         tx.commit().await.unwrap();

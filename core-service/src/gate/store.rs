@@ -3,7 +3,7 @@
 use crate::coupons;
 use crate::db::{Db, DbError, bulk};
 use crate::fast::GateTag;
-use crate::limits;
+use crate::{ids, limits};
 use sqlx::Row as _;
 use std::collections::BTreeSet;
 use tiffin_api::id::{CouponTemplateId, UserId};
@@ -124,17 +124,13 @@ pub async fn scopes(db: &Db, after: &str) -> Result<Vec<String>, DbError> {
 
 /// Scopes of records written since `since_ms`, by any core, with the latest instant among them.
 pub async fn scopes_since(db: &Db, since_ms: i64) -> Result<(Vec<String>, Option<i64>), DbError> {
-    let rows = sqlx::query("SELECT scope, created_at_ms FROM idempotency WHERE created_at_ms >= ?")
-        .bind(since_ms)
+    let rows = sqlx::query("SELECT id, scope FROM idempotency WHERE id >= ? ORDER BY id")
+        .bind(ids::lowest_at(since_ms))
         .fetch_all(&mut *db.read().await?)
         .await?;
-    let mut latest = None;
-    let mut scopes = Vec::with_capacity(rows.len());
-    for row in rows {
-        latest = latest.max(Some(row.try_get("created_at_ms")?));
-        scopes.push(row.try_get("scope")?);
-    }
-    Ok((scopes, latest))
+    let latest: Option<i64> = rows.last().map(|row| row.try_get("id")).transpose()?;
+    let scopes = rows.iter().map(|row| row.try_get("scope")).collect::<Result<_, _>>()?;
+    Ok((scopes, latest.map(ids::instant_ms)))
 }
 
 /// Whether another core than ours works on this ledger: whether more than one holds a node's lease.

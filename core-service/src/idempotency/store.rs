@@ -2,8 +2,9 @@
 
 use super::Answer;
 use crate::db::bulk::{self, Value};
-use crate::db::{Conn, DbError};
+use crate::db::{Conn, Db, DbError};
 use crate::engine::table::Table;
+use crate::{ids, limits};
 use sqlx::Row as _;
 use std::collections::BTreeSet;
 
@@ -37,42 +38,36 @@ pub async fn load(
     Ok(())
 }
 
-/// Writes new records.
+/// Writes new records, each under an id that `mint` gives: a snowflake.
 pub async fn save(
     conn: &mut Conn,
     answers: &Table<String, Recorded>,
-    now_ms: i64,
+    mint: impl Fn() -> i64,
 ) -> Result<(), DbError> {
     let row = |(scope, recorded): (&String, &Recorded)| {
         [
+            mint().into(),
             Value::from(scope.as_str()),
             recorded.body_hash.as_str().into(),
             i64::from(recorded.answer.status).into(),
             recorded.answer.body.clone().into(),
-            now_ms.into(),
         ]
     };
-    let into = "idempotency (scope, body_hash, status, body, created_at_ms)";
+    let into = "idempotency (id, scope, body_hash, status, body)";
     bulk::insert(conn, into, answers.inserted().map(row).collect()).await
 }
 
-/// Scopes of records written before `before_ms`.
-pub async fn older_than(
-    conn: &mut Conn,
-    before_ms: i64,
-    limit: u32,
-) -> Result<Vec<String>, DbError> {
-    let scopes =
-        sqlx::query_scalar("SELECT scope FROM idempotency WHERE created_at_ms < ? LIMIT ?")
-            .bind(before_ms)
-            .bind(i64::from(limit))
-            .fetch_all(conn)
-            .await?;
-    Ok(scopes)
-}
-
-/// Forgets a record.
-pub async fn forget(conn: &mut Conn, scope: &str) -> Result<(), DbError> {
-    sqlx::query("DELETE FROM idempotency WHERE scope = ?").bind(scope).execute(conn).await?;
-    Ok(())
+/// Forgets a few of the oldest records, as far as they were written before `before_ms`. Whether there may be more.
+pub async fn forget(db: &Db, before_ms: i64) -> Result<bool, DbError> {
+    let select = "SELECT id FROM idempotency WHERE id < ? ORDER BY id LIMIT ?";
+    let old: Vec<i64> = sqlx::query_scalar(select)
+        .bind(ids::lowest_at(before_ms))
+        .bind(i64::from(limits::JOB_BATCH))
+        .fetch_all(&mut *db.read().await?)
+        .await?;
+    let Some(last) = old.last() else { return Ok(false) };
+    let mut tx = db.write().await?;
+    sqlx::query("DELETE FROM idempotency WHERE id <= ?").bind(last).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(u32::try_from(old.len()) == Ok(limits::JOB_BATCH))
 }

@@ -29,6 +29,16 @@ const MAX_SEQUENCE: i64 = (1 << SEQUENCE_BITS) - 1;
 /// The latest instant that an id can carry, ms since [`EPOCH_MS`].
 const MAX_ELAPSED_MS: i64 = (1 << 41) - 1;
 
+/// Below every id that carries `instant_ms` (ms since the Unix epoch) or a later instant, and above all others.
+pub const fn lowest_at(instant_ms: i64) -> i64 {
+    (instant_ms - EPOCH_MS) << (NODE_BITS + SEQUENCE_BITS)
+}
+
+/// The instant that an id carries, ms since the Unix epoch.
+pub const fn instant_ms(id: i64) -> i64 {
+    (id >> (NODE_BITS + SEQUENCE_BITS)) + EPOCH_MS
+}
+
 /// No new ids now: the lease of the node could not be renewed in time, because the database cannot be reached,
 /// or the clock jumped ahead of what was reserved. It goes away with the next renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -238,3 +238,14 @@ async fn a_full_house_and_a_slow_clock_are_told_apart() {
     ledger.run("UPDATE nodes SET minted_until_ms = 0 WHERE node = 1023").await;
     assert_eq!(node_of(ledger.take().await.unwrap().ids().next()), 1023);
 }
+
+#[test]
+fn an_id_tells_its_instant() {
+    let ids = IdGenerator::new(Arc::new(ManualClock::at(NOW_MS)), 5);
+    let id = ids.next();
+    assert_eq!(instant_ms(id), NOW_MS);
+    assert!((lowest_at(NOW_MS)..lowest_at(NOW_MS + 1)).contains(&id));
+    // Also of instants before there were ids.
+    assert_eq!(instant_ms(lowest_at(1_000)), 1_000);
+    assert_eq!(instant_ms(lowest_at(1_000) - 1), 999);
+}

@@ -59,8 +59,9 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(15);
 pub const DRAIN_WITHIN: Duration = Duration::from_secs(120);
 /// How often something is looked at that is waited for.
 pub const POLL: Duration = Duration::from_millis(20);
-/// Orders that the asynchronous baseline may owe to the database; at the bound, clients wait.
-pub const OWED_ORDERS: usize = 8_192;
+/// Orders that the asynchronous baseline may owe to the database; at the bound, clients wait. Enough for full
+/// batches of all its writers: more would only put off the writing until after a measurement.
+pub const OWED_ORDERS: usize = 2 * WRITERS * WRITER_BATCH;
 /// Orders of one transaction of its writers.
 pub const WRITER_BATCH: usize = 512;
 /// Its writers.

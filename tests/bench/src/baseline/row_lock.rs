@@ -77,7 +77,7 @@ impl Design for RowLock {
             Ended::Short(problem) => {
                 let answer = refusal(&problem);
                 let mut conn = self.pool.acquire().await?;
-                store::record(&mut conn, &sale.keyed, &answer, purchase.now_ms).await?;
+                store::record(&mut conn, sale.order.id, &sale.keyed, &answer).await?;
                 Ok(answer)
             }
             Ended::Repeat => replay(&self.pool, &sale).await,
@@ -103,7 +103,7 @@ async fn take_stock(
 }
 
 async fn write(conn: &mut MySqlConnection, sale: &Sale) -> Result<Ended, sqlx::Error> {
-    if !store::record(conn, &sale.keyed, &sale.answer, sale.order.created_at_ms).await? {
+    if !store::record(conn, sale.order.id, &sale.keyed, &sale.answer).await? {
         return Ok(Ended::Repeat);
     }
     store::insert_sales(conn, std::slice::from_ref(sale)).await?;

@@ -89,14 +89,14 @@ pub async fn reserve(
     Ok(())
 }
 
-/// Records an answer; false if the key has one already.
+/// Records an answer under the id of the order that was asked for; false if the key has one already.
 pub async fn record(
     conn: &mut MySqlConnection,
+    id: OrderId,
     keyed: &Keyed,
     answer: &Answer,
-    now_ms: i64,
 ) -> Result<bool, sqlx::Error> {
-    match insert(conn, IDEMPOTENCY, &[(keyed, answer, now_ms)], bind_record).await {
+    match insert(conn, IDEMPOTENCY, &[(id, keyed, answer)], bind_record).await {
         Ok(()) => Ok(true),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
         Err(error) => Err(error),
@@ -121,7 +121,7 @@ pub async fn recorded(
 pub async fn write_batch(pool: &MySqlPool, sales: &[Sale]) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
     let records: Vec<_> =
-        sales.iter().map(|sale| (&sale.keyed, &sale.answer, sale.order.created_at_ms)).collect();
+        sales.iter().map(|sale| (sale.order.id, &sale.keyed, &sale.answer)).collect();
     insert(&mut tx, IDEMPOTENCY, &records, bind_record).await?;
     insert_sales(&mut tx, sales).await?;
     let mut taken = BTreeMap::new();
@@ -185,7 +185,7 @@ struct Insert {
 }
 
 const IDEMPOTENCY: Insert = Insert {
-    into: "idempotency (scope, body_hash, status, body, created_at_ms)",
+    into: "idempotency (id, scope, body_hash, status, body)",
     row: "(?, ?, ?, ?, ?)",
     ending: "",
 };
@@ -246,14 +246,14 @@ impl Insert {
 
 fn bind_record<'q>(
     query: Query<'q>,
-    (keyed, answer, now_ms): &'q (&Keyed, &Answer, i64),
+    (id, keyed, answer): &'q (OrderId, &Keyed, &Answer),
 ) -> Query<'q> {
     query
+        .bind(id.raw())
         .bind(&keyed.scope)
         .bind(&keyed.body_hash)
         .bind(i64::from(answer.status))
         .bind(&answer.body)
-        .bind(*now_ms)
 }
 
 fn bind_order<'q>(query: Query<'q>, sale: &'q Sale) -> Query<'q> {

@@ -174,9 +174,9 @@ fn fill_statements(start: u64, count: u64, wanted: u64, now_ms: i64) -> [String;
              {source} bench_model m {within} ORDER BY b.n"
         ),
         format!(
-            "INSERT INTO idempotency (scope, body_hash, status, body, created_at_ms) SELECT \
+            "INSERT INTO idempotency (id, scope, body_hash, status, body) SELECT {id}, \
              CONCAT(LOWER(LPAD(HEX({n} * {scope_step}), 10, '0')), REPEAT('f', 54)), m.body_hash, \
-             m.status, m.body, {created_ms} {source} bench_answer m {within} ORDER BY b.n"
+             m.status, m.body {source} bench_answer m {within} ORDER BY b.n"
         ),
         format!(
             "INSERT IGNORE INTO held_units (user_id, units) SELECT {user}, 0 \
