@@ -3,6 +3,7 @@
 use crate::audit::Auditor;
 use crate::auth::keys::Keys;
 use crate::auth::tokens::Tokens;
+use crate::catalog::menus::Menus;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::engine::Engine;
@@ -33,6 +34,8 @@ pub struct App {
     pub near: Memory,
     /// What is surely sold out is refused here.
     pub gate: Arc<Gate>,
+    /// Menus, the merchants' part of which is cached.
+    pub menus: Menus,
     /// New ids.
     pub ids: Arc<IdGenerator>,
     /// News for other programs.
@@ -108,7 +111,8 @@ impl App {
             rung.ring();
         };
         let engine = Engine::start(db.clone(), Arc::clone(&clock), Arc::clone(&ids), on_commit);
-        let metrics = Metrics::default().watching(engine.meter(), gate.meter());
+        let menus = Menus::new(fast.clone(), Arc::clone(&clock), Arc::clone(&keys));
+        let metrics = Metrics::default().watching(engine.meter(), gate.meter(), &menus);
         Arc::new(Self {
             clock,
             db,
@@ -116,6 +120,7 @@ impl App {
             fast,
             near,
             gate,
+            menus,
             ids,
             feed,
             keys,

@@ -259,9 +259,11 @@ pub const RATE_SLACK_MS: i64 = 60_000;
 /// The most leases in process.
 pub const LEASES_KEPT: usize = 4_096;
 /// The most cached values in process.
-pub const CACHE_VALUES: usize = 4_096;
-/// The largest value that is cached, bytes; larger ones are loaded each time.
-pub const CACHE_VALUE_BYTES: usize = 1024 * 1024;
+pub const CACHE_VALUES: usize = 1_024;
+/// The largest value that is cached, bytes; larger ones are loaded each time. A menu of 500 dishes fits.
+pub const CACHE_VALUE_BYTES: usize = 256 * 1024;
+/// How long a version of a menu is kept for those who read it; nothing in it gets old.
+pub const MENU_KEEP: Duration = Duration::from_secs(600);
 /// By how much a cached value's life is shortened at random, in percent: what was loaded together does
 /// not end together.
 pub const CACHE_JITTER_PERCENT: u64 = 10;

@@ -1,5 +1,6 @@
 //! The core's metrics, in the OpenMetrics text format.
 
+use crate::catalog::menus::Menus;
 use crate::engine::{self, Engine};
 use crate::fast::breaker::BreakerState;
 use crate::fast::guarded::Guarded;
@@ -146,11 +147,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Shows what the engine and the gate count, too.
+    /// Shows what the engine, the gate and the menus count, too.
     #[must_use]
-    pub fn watching(mut self, engine: &engine::Meter, gate: &gate::Meter) -> Self {
+    pub fn watching(mut self, engine: &engine::Meter, gate: &gate::Meter, menus: &Menus) -> Self {
         engine.register(&mut self.registry);
         gate.register(&mut self.registry);
+        menus.register(&mut self.registry);
         self
     }
 

@@ -1,5 +1,6 @@
 //! The core's secrets, two files in its data folder, made on the first start and readable by their owner
-//! only: the Ed25519 seed that signs tokens, and the secret that quotes and webhooks are keyed with.
+//! only: the Ed25519 seed that signs tokens, and the secret that quotes, webhooks and
+//! cached menus are keyed with.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -134,8 +134,7 @@ async fn read_menu(
     headers: HeaderMap,
 ) -> Result<Response, PublicError> {
     let (id, at_ms) = (parse_store_id(&id)?, at.or_now(&app)?);
-    let mut conn = app.db.read().await?;
-    let stored = store::find_menu(&mut conn, id).await?.ok_or_else(store_not_found)?;
+    let stored = app.menus.read(&app.db, id).await?.ok_or_else(store_not_found)?;
     let lang = asked.unwrap_or(stored.store.row.lang);
     let document = view::menu(&stored, lang, at_ms);
     Ok(etag::answer_public(&headers, asked, Some(lang), stored.store.version, &document))

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`state`] (what a row must obey) with [`hours`] (when something is open), [`view`]
 //! (what a diner is shown at a moment), [`upload`] (a file of rows, checked as a whole), [`store`] (SQL),
-//! [`http`] (routes). Everything but `store` and `http` is pure: the time comes in as a parameter.
+//! [`menus`] (a menu from ledger and cache),
+//! [`http`] (routes). Everything but `store`, `menus` and `http` is pure: the time comes in as a parameter.
 //!
 //! Invariants: an import loads the whole file or nothing of it; an item that exists keeps its stock, which
 //! moves by orders alone for now; a store's version grows with every import that changes the store or its
@@ -13,6 +14,7 @@ mod demo_city;
 pub mod faults;
 pub mod hours;
 pub mod http;
+pub mod menus;
 pub mod state;
 pub mod store;
 #[cfg(test)]

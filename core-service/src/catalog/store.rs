@@ -4,8 +4,10 @@
 pub mod import;
 pub mod known;
 
-use super::view::{StoredItem, StoredMenu, StoredStore};
+use super::view::{Shelf, StoredMenu, StoredStore};
 use crate::db::{Backend, Conn, DbError, Row, bulk};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use sqlx::{Connection as _, QueryBuilder, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::id::{ItemId, StoreId};
@@ -58,35 +60,80 @@ pub async fn list_stores(
 /// A store with its menu, all of it as of one commit.
 pub async fn find_menu(conn: &mut Conn, id: StoreId) -> Result<Option<StoredMenu>, DbError> {
     let mut tx = conn.begin().await?;
-    let Some(store) = find_store(&mut tx, id).await? else { return Ok(None) };
+    let Some(shelf) = find_shelf(&mut tx, id).await? else { return Ok(None) };
+    let Some((_, rows)) = read_menu_rows(&mut tx, id).await? else { return Ok(None) };
+    tx.rollback().await?;
+    Ok(Some(StoredMenu::of(id, &shelf, serde_json::from_slice(&rows)?)))
+}
+
+/// A store's version and how much there is of what it sells, as of one commit: it is one statement, by keys.
+pub async fn find_shelf(conn: &mut Conn, id: StoreId) -> Result<Option<Shelf>, DbError> {
+    let rows = sqlx::query(
+        "SELECT o.version, s.item_id, s.available FROM stores o \
+         LEFT JOIN items i ON i.store_id = o.id LEFT JOIN stock s ON s.item_id = i.id WHERE o.id = ?",
+    )
+    .bind(id.raw())
+    .fetch_all(conn)
+    .await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let (version, mut available) = (first.try_get("version")?, BTreeMap::new());
+    for row in &rows {
+        // A store without items has one row without an item.
+        if let Some(item) = row.try_get::<Option<i64>, _>("item_id")? {
+            available.insert(ItemId::from_raw(item), row.try_get("available")?);
+        }
+    }
+    Ok(Some(Shelf { version, available }))
+}
+
+/// A store's version and what is said of the store and its menu in it, all as of one commit: JSON that reads as
+/// [`super::view::MenuRows`], made of the ledger's own words, so that no other program's idea of a row comes between.
+pub async fn find_menu_rows(
+    conn: &mut Conn,
+    id: StoreId,
+) -> Result<Option<(i64, Vec<u8>)>, DbError> {
+    let mut tx = conn.begin().await?;
+    let found = read_menu_rows(&mut tx, id).await?;
+    tx.rollback().await?;
+    Ok(found)
+}
+
+/// The same within a transaction that reads one snapshot.
+async fn read_menu_rows(conn: &mut Conn, id: StoreId) -> Result<Option<(i64, Vec<u8>)>, DbError> {
+    #[derive(Serialize)]
+    struct Words<'a> {
+        store: &'a RawValue,
+        categories: Vec<&'a RawValue>,
+        items: Vec<(ItemId, &'a RawValue)>,
+    }
+    let store = sqlx::query("SELECT version, definition FROM stores WHERE id = ?")
+        .bind(id.raw())
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(store) = store else { return Ok(None) };
     let categories =
         sqlx::query("SELECT definition FROM categories WHERE store_id = ? ORDER BY position, ref")
             .bind(id.raw())
-            .fetch_all(&mut *tx)
+            .fetch_all(&mut *conn)
             .await?;
-    let items = sqlx::query(
-        "SELECT i.id, i.definition, s.available FROM items i JOIN stock s ON s.item_id = i.id \
-         WHERE i.store_id = ? ORDER BY i.position, i.id",
-    )
-    .bind(id.raw())
-    .fetch_all(&mut *tx)
-    .await?;
-    tx.rollback().await?;
-    let categories = categories
-        .iter()
-        .map(|row| Ok(serde_json::from_str(row.try_get("definition")?)?))
-        .collect::<Result<_, DbError>>()?;
-    let items = items
-        .iter()
-        .map(|row| {
-            Ok(StoredItem {
-                id: ItemId::from_raw(row.try_get("id")?),
-                row: serde_json::from_str(row.try_get("definition")?)?,
-                available: row.try_get("available")?,
-            })
-        })
-        .collect::<Result<_, DbError>>()?;
-    Ok(Some(StoredMenu { store, categories, items }))
+    let items =
+        sqlx::query("SELECT id, definition FROM items WHERE store_id = ? ORDER BY position, id")
+            .bind(id.raw())
+            .fetch_all(&mut *conn)
+            .await?;
+    let words = Words {
+        store: definition(&store)?,
+        categories: categories.iter().map(definition).collect::<Result<_, _>>()?,
+        items: items
+            .iter()
+            .map(|row| Ok((ItemId::from_raw(row.try_get("id")?), definition(row)?)))
+            .collect::<Result<_, DbError>>()?,
+    };
+    Ok(Some((store.try_get("version")?, serde_json::to_vec(&words)?)))
+}
+
+fn definition(row: &Row) -> Result<&RawValue, DbError> {
+    Ok(serde_json::from_str(row.try_get("definition")?)?)
 }
 
 /// A store and those of the given items that it sells; `None` if there is no such store. It is one

@@ -4,6 +4,7 @@
 //! moment at which the store, or an item of it, opens or closes.
 
 use super::hours::{Schedule, Standing};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use tiffin_api::catalog::{
     Menu, MenuCategory, MenuItem, ModifierGroup, ModifierOption, Store, StoreList, StoreSummary,
@@ -49,6 +50,40 @@ pub struct StoredMenu {
     pub categories: Vec<CategoryRow>,
     /// Its items, those of all sections together.
     pub items: Vec<StoredItem>,
+}
+
+/// What the merchant says of a store and its menu: another version of the store, and nothing else, says otherwise.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct MenuRows {
+    /// The store.
+    pub store: StoreRow,
+    /// Its sections.
+    pub categories: Vec<CategoryRow>,
+    /// Its items, those of all sections together.
+    pub items: Vec<(ItemId, ItemRow)>,
+}
+
+/// What every order changes: how much there is of what a version of a store sells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shelf {
+    /// The store's version.
+    pub version: i64,
+    /// Units that can be ordered.
+    pub available: BTreeMap<ItemId, i64>,
+}
+
+impl StoredMenu {
+    /// The menu of a store from what is said of it in one version, and what there is of it.
+    pub fn of(id: StoreId, shelf: &Shelf, rows: MenuRows) -> Self {
+        let items = rows.items.into_iter().filter_map(|(id, row)| {
+            shelf.available.get(&id).map(|available| StoredItem { id, row, available: *available })
+        });
+        Self {
+            items: items.collect(),
+            store: StoredStore { id, version: shelf.version, row: rows.store },
+            categories: rows.categories,
+        }
+    }
 }
 
 /// Whether a store takes orders. Hours that cannot be read count as closed.

@@ -9,6 +9,7 @@ use crate::limits;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
+use std::sync::Arc;
 use tiffin_api::{ErrorCode, Problem};
 
 /// What to do when the core has no room or time.
@@ -40,6 +41,12 @@ impl From<Problem> for ApiError {
 
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
+        Self::from(Arc::new(error))
+    }
+}
+
+impl From<Arc<DbError>> for ApiError {
+    fn from(error: Arc<DbError>) -> Self {
         if error.is_transient() {
             tracing::warn!(%error, "the database is busy");
             return Self::unavailable("the service is busy");

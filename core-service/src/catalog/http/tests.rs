@@ -65,6 +65,10 @@ async fn a_menu_that_has_not_changed_is_not_sent_again() {
     client.import(file(&[Row::Item(Box::new(laksa))])).await;
     let edited = client.get_with(&path, &[("if-none-match", &tag)]).await;
     assert_eq!((edited.status, &edited.json["version"]), (200, &json!(2)));
+    let metrics = app.metrics.render();
+    for count in ["{outcome=\"miss\"} 2", "{outcome=\"hit\"} 1"] {
+        assert!(metrics.contains(&format!("tiffin_core_menu_reads_total{count}")), "{metrics}");
+    }
 }
 
 #[tokio::test]
