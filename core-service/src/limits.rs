@@ -108,8 +108,10 @@ pub const HEADERS: usize = 100;
 pub const HEAD_BYTES: usize = 64 * 1024;
 /// The wait after a connection could not be accepted.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// What a refusal that may be retried says in Retry-After, s.
+/// What a refusal that may be retried says in Retry-After, s: at least, and if nobody knows better.
 pub const RETRY_AFTER_S: u64 = 1;
+/// What it says at most, s: the longest window of a limit.
+pub const RETRY_AFTER_MOST_S: u64 = 60;
 /// How long an edge may remember that something does not exist: it then asks once for a thousand
 /// requests, s.
 pub const ABSENCE_MAX_AGE_S: u64 = 5;

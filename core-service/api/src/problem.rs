@@ -190,6 +190,9 @@ pub struct Problem {
     pub detail: String,
     /// Whether the very same request may succeed later.
     pub retryable: bool,
+    /// After how long it may, s, if that is known; `Retry-After` says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
     /// Each wrong field or row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
@@ -211,6 +214,7 @@ impl Problem {
             code,
             detail: detail.into(),
             retryable: code.retryable(),
+            retry_after_s: None,
             errors: Vec::new(),
             total_minor: None,
             quote_id: None,
@@ -224,6 +228,11 @@ impl Problem {
         errors: Vec<FieldError>,
     ) -> Self {
         Self { errors, ..Self::new(code, detail) }
+    }
+
+    /// A problem that goes away after `retry_after_s`.
+    pub fn for_a_while(code: ErrorCode, detail: impl Into<String>, retry_after_s: u64) -> Self {
+        Self { retry_after_s: Some(retry_after_s), ..Self::new(code, detail) }
     }
 }
 

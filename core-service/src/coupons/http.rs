@@ -137,6 +137,7 @@ fn cut<T>(rows: &mut Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Optio
         (status = 409, body = Problem,
          description = "coupon-sold-out, coupon-already-claimed, coupon-not-started"),
         (status = 410, body = Problem, description = "coupon-expired"),
+        (status = 429, body = Problem, description = "rate-limited"),
     )
 )]
 async fn claim(
@@ -233,6 +234,7 @@ async fn try_on(
         (status = 410, body = Problem, description = "coupon-expired, coupon-voided"),
         (status = 422, body = Problem,
          description = "coupon-not-applicable, coupon-minimum-not-met, coupon-not-stackable"),
+        (status = 429, body = Problem, description = "rate-limited"),
     )
 )]
 async fn redeem(

@@ -72,7 +72,8 @@ impl IntoResponse for ApiError {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(tiffin_api::problem::CONTENT_TYPE));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.0.retryable {
-            headers.insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_S));
+            let wait_s = self.0.retry_after_s.unwrap_or(limits::RETRY_AFTER_S);
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait_s));
         }
         response
     }

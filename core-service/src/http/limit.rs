@@ -28,11 +28,28 @@ pub async fn payment(app: &App, user: UserId, scope: &str) -> Result<(), ApiErro
 fn judge(allowance: Option<Allowance>) -> Result<(), ApiError> {
     match allowance {
         Some(Allowance::Denied { retry_after_ms }) => {
-            let wait_s = retry_after_ms.max(1).div_euclid(1_000) + 1;
+            // Rounded up; and who counts may be wrong, so it does not keep anybody out for longer than a window.
+            let wait_s = u64::try_from(retry_after_ms).unwrap_or(0).div_ceil(1_000);
+            let wait_s = wait_s.clamp(limits::RETRY_AFTER_S, limits::RETRY_AFTER_MOST_S);
             let detail =
                 format!("nothing was done; try again in {wait_s} s with the same Idempotency-Key");
-            Err(Problem::new(ErrorCode::RateLimited, detail).into())
+            Err(Problem::for_a_while(ErrorCode::RateLimited, detail, wait_s).into())
         }
         Some(Allowance::Allowed) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_is_told_in_whole_seconds_rounded_up_and_bounded() {
+        for (wait_ms, told_s) in
+            [(-5, 1), (0, 1), (1, 1), (1_000, 1), (1_001, 2), (59_999, 60), (i64::MAX, 60)]
+        {
+            let refused = judge(Some(Allowance::Denied { retry_after_ms: wait_ms })).unwrap_err();
+            assert_eq!(refused.0.retry_after_s, Some(told_s), "{wait_ms} ms");
+        }
     }
 }

@@ -113,8 +113,12 @@ fn finish(status: &str, response: &mut Response) {
             let challenge = header("Bearer, with an error if a token was sent".to_owned());
             response.headers.insert("WWW-Authenticate".to_owned(), challenge.into());
         }
-        "503" => {
-            let wait = header(format!("seconds, {}", limits::RETRY_AFTER_S));
+        "429" | "503" => {
+            let (least_s, most_s) = (limits::RETRY_AFTER_S, limits::RETRY_AFTER_MOST_S);
+            let wait = header(match status {
+                "429" => format!("seconds, {least_s} to {most_s}"),
+                _ => format!("seconds, {least_s}"),
+            });
             response.headers.insert("Retry-After".to_owned(), wait.into());
         }
         _ => {}

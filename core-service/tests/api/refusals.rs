@@ -1,6 +1,7 @@
 //! Bad input gets a clear answer in the 400s, private routes need a token, and the API describes itself.
 
-use crate::support::{Core, DINER, reply};
+use crate::support::{Core, DINER, Reply, reply, text};
+use core_service::limits;
 use serde_json::json;
 use tiffin_api::token::Role;
 
@@ -66,6 +67,50 @@ async fn bad_requests_are_refused_by_name() {
     core.post("/v1/quotes", &unknown).await.problem(404, "store-not-found");
 }
 
+/// The wait that a refusal names, s: its header, its document and its sentence agree.
+fn told_wait(refused: &Reply) -> u64 {
+    let problem = refused.problem(429, "rate-limited");
+    let header = refused.headers["retry-after"].to_str().unwrap();
+    assert_eq!(problem["retry_after_s"].to_string(), header, "{problem}");
+    assert!(text(&problem["detail"]).contains(&format!("again in {header} s")), "{problem}");
+    header.parse().unwrap()
+}
+
+#[tokio::test]
+async fn who_pays_too_often_is_told_how_long_to_wait() {
+    let core = Core::start().await;
+    let order = core.tea_order().await;
+    core.pay(&order, "sandbox_capture").await.expect(201);
+    core.clock.advance(10_000);
+    for _ in 1..limits::PAYMENTS_PER_USER.limit {
+        core.pay(&order, "sandbox_capture").await.problem(409, "invalid-transition");
+    }
+    // The first try leaves the window 60 s after it was made.
+    assert_eq!(told_wait(&core.pay(&order, "sandbox_capture").await), 50);
+    core.clock.advance(48_500);
+    assert_eq!(told_wait(&core.pay(&order, "sandbox_capture").await), 2);
+    core.clock.advance(1_499);
+    assert_eq!(told_wait(&core.pay(&order, "sandbox_capture").await), 1);
+    core.clock.advance(1);
+    core.pay(&order, "sandbox_capture").await.problem(409, "invalid-transition");
+}
+
+#[tokio::test]
+async fn who_writes_too_fast_is_told_how_long_to_wait() {
+    let core = Core::start().await;
+    let basket = json!({
+        "store_id": "1", "fulfilment": {"kind": "pickup"},
+        "lines": [{"item_id": "1", "quantity": 1}],
+    });
+    let most = limits::WRITES_UNCOUNTED.capacity + limits::WRITES_PER_USER.capacity;
+    for _ in 0..most {
+        core.post("/v1/orders", &basket).await.problem(404, "store-not-found");
+    }
+    assert_eq!(told_wait(&core.post("/v1/orders", &basket).await), 1);
+    core.clock.advance(1_000);
+    core.post("/v1/orders", &basket).await.problem(404, "store-not-found");
+}
+
 #[tokio::test]
 async fn unknown_paths_and_methods_are_problems_too() {
     let core = Core::start().await;
@@ -129,6 +174,10 @@ async fn the_api_describes_every_refusal() {
         };
         names("503", "unavailable");
         assert!(responses["503"]["headers"]["Retry-After"].is_object(), "{name}");
+        if let Some(limited) = responses.get("429") {
+            names("429", "rate-limited");
+            assert!(limited["headers"]["Retry-After"].is_object(), "{name}");
+        }
         if operation.get("security").is_some() {
             names("401", "token-expired");
         }

@@ -35,6 +35,7 @@ use tiffin_api::{ErrorCode, FieldError, Problem};
          description = "validation-failed, modifier-invalid, minimum-not-met, out-of-zone, \
             coupon-not-applicable, coupon-minimum-not-met, coupon-not-stackable, \
             idempotency-key-reused"),
+        (status = 429, body = Problem, description = "rate-limited"),
     )
 )]
 pub(super) async fn create(
