@@ -63,6 +63,8 @@ pub const PRICE_MINOR: i64 = 100_000_000;
 pub const QUOTE_KEEP_MS: i64 = 10 * 60 * 1_000;
 /// How long an order may stay unpaid, ms, unless configured otherwise.
 pub const PAY_WITHIN_MS: i64 = 15 * 60 * 1_000;
+/// The longest that may be configured, s.
+pub const PAY_WITHIN_MOST_S: i64 = 24 * 3_600;
 /// How far a webhook's time stamp may be off, ms.
 pub const WEBHOOK_TOLERANCE_MS: i64 = 5 * 60 * 1_000;
 /// The longest id of a provider's event, bytes.
@@ -245,9 +247,9 @@ pub const FAST_OPEN: Duration = Duration::from_secs(1);
 pub const FAST_DRIFTED_GATES: usize = 1_000;
 /// How long the gate remembers a request, ms.
 pub const GATE_SEEN_MS: i64 = 10 * 60 * 1_000;
-/// How long the gate remembers a user's held units after the last admission, ms: longer than an order
-/// may stay unpaid by default.
-pub const GATE_HELD_MS: i64 = 60 * 60 * 1_000;
+/// How long the gate remembers a user's held units after the last admission, ms: an hour longer than any order may
+/// stay unpaid, in which the jobs close it.
+pub const GATE_HELD_MS: i64 = (PAY_WITHIN_MOST_S + 3_600) * 1_000;
 /// Gates in process are spread over this many locks.
 pub const GATE_SHARDS: usize = 16;
 /// The most requests, and the most users, that the gates behind one lock in process remember.

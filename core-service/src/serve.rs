@@ -54,7 +54,7 @@ pub struct ServeArgs {
     held_units: i64,
     /// How long an order may stay unpaid, seconds.
     #[arg(long, env = "TIFFIN_PAY_WITHIN_S", default_value_t = limits::PAY_WITHIN_MS / 1_000,
-          value_parser = clap::value_parser!(i64).range(1..=86_400))]
+          value_parser = clap::value_parser!(i64).range(1..=limits::PAY_WITHIN_MOST_S))]
     pay_within_s: i64,
     /// Let testers tell the sandbox payment provider what to do, at /sandbox.
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the report")]
 
+use core_service::limits;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -92,6 +93,17 @@ fn a_sandbox_is_for_this_machine_only() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_core-service"));
     let command = command.arg("serve").arg("--data").arg(outer.path()).args(args);
     ends_with_one_sentence(&command.output().unwrap(), "loopback");
+}
+
+#[test]
+fn an_order_may_not_stay_unpaid_longer_than_the_gate_remembers_it() {
+    let outer = TempDir::new().unwrap();
+    let most_s = limits::PAY_WITHIN_MOST_S;
+    let output =
+        core(outer.path(), &["--pay-within-s", &(most_s + 1).to_string()]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--pay-within-s") && said.contains(&format!("1..={most_s}")), "{said}");
 }
 
 #[test]

@@ -112,3 +112,21 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_user_holds_is_remembered_for_as_long_as_any_order_may_stay_unpaid() {
+        let (mut shard, tag) = (Shard::new(), GateTag::Store(1));
+        shard.load(tag, &[(5, 10)], true);
+        let ask =
+            |request| Admission { tag, user: 7, request, wants: &[(5, 2)], held_cap_units: 3 };
+        assert_eq!(shard.admit(&ask("a"), 0), Admit::Admitted);
+        let deadline_ms = limits::PAY_WITHIN_MOST_S * 1_000;
+        assert_eq!(shard.held(tag, 7, deadline_ms), 2);
+        assert_eq!(shard.admit(&ask("b"), deadline_ms), Admit::OverCap);
+        assert_eq!(shard.held(tag, 7, limits::GATE_HELD_MS), 0, "and not for ever");
+    }
+}
