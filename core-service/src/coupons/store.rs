@@ -19,29 +19,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::coupon::{CouponState, CouponTemplate, CouponTerms};
 use tiffin_api::id::{CouponId, CouponTemplateId, OrderId, StoreId, UserId};
 
-const SELECT_TEMPLATES: &str =
-    "SELECT id, definition, version, created_at_ms FROM coupon_templates";
-const SELECT_COUPONS: &str = "SELECT id, template_id, user_id, state, version, order_id, \
-     discount_minor, claimed_at_ms, valid_from_ms, expires_at_ms, updated_at_ms FROM coupons";
 const SELECT_COUNTERS: &str =
     "SELECT template_id, user_id, day, claimed, spent_minor FROM coupon_counters";
 
-/// A query for some rows: the columns above, then the given condition.
+/// The select of what [`read_template`] reads, then the given ending.
 macro_rules! select_templates {
-    ($condition:literal) => {
-        sqlx::query(concat!(
-            "SELECT id, definition, version, created_at_ms FROM coupon_templates ",
-            $condition
-        ))
+    ($ending:literal) => {
+        concat!("SELECT id, definition, version, created_at_ms FROM coupon_templates", $ending)
     };
 }
+
+/// The select of what [`read_coupon`] reads, then the given ending.
 macro_rules! select_coupons {
-    ($condition:literal) => {
-        sqlx::query(concat!(
+    ($ending:literal) => {
+        concat!(
             "SELECT id, template_id, user_id, state, version, order_id, discount_minor, ",
-            "claimed_at_ms, valid_from_ms, expires_at_ms, updated_at_ms FROM coupons ",
-            $condition
-        ))
+            "claimed_at_ms, valid_from_ms, expires_at_ms, updated_at_ms FROM coupons",
+            $ending
+        )
     };
 }
 
@@ -92,12 +87,12 @@ pub async fn list_templates(
 ) -> Result<Vec<CouponTemplate>, DbError> {
     let after = after.map_or(0, CouponTemplateId::raw);
     let query = match store_id {
-        Some(store_id) => {
-            select_templates!("WHERE id > ? AND store_id IN (0, ?) ORDER BY id LIMIT ?")
-                .bind(after)
-                .bind(store_id.raw())
-        }
-        None => select_templates!("WHERE id > ? ORDER BY id LIMIT ?").bind(after),
+        Some(store_id) => sqlx::query(select_templates!(
+            " WHERE id > ? AND store_id IN (0, ?) ORDER BY id LIMIT ?"
+        ))
+        .bind(after)
+        .bind(store_id.raw()),
+        None => sqlx::query(select_templates!(" WHERE id > ? ORDER BY id LIMIT ?")).bind(after),
     };
     let rows = query.bind(i64::from(limit)).fetch_all(conn).await?;
     rows.iter().map(read_template).collect()
@@ -111,8 +106,10 @@ async fn load_templates(
     templates: &mut Table<CouponTemplateId, CouponTemplate>,
 ) -> Result<(), DbError> {
     let ids = ids.iter().map(|id| id.raw());
-    let mut rows = bulk::select_in(conn, SELECT_TEMPLATES, "id", ids, "").await?;
-    rows.extend(bulk::select_in(conn, SELECT_TEMPLATES, "ref", refs.iter().cloned(), "").await?);
+    let mut rows = bulk::select_in(conn, select_templates!(""), "id", ids, "").await?;
+    rows.extend(
+        bulk::select_in(conn, select_templates!(""), "ref", refs.iter().cloned(), "").await?,
+    );
     for row in &rows {
         let template = read_template(row)?;
         templates.load(template.id, template);
@@ -126,7 +123,7 @@ pub async fn templates_of(
     ids: &BTreeSet<CouponTemplateId>,
 ) -> Result<BTreeMap<CouponTemplateId, CouponTemplate>, DbError> {
     let ids = ids.iter().map(|id| id.raw());
-    let rows = bulk::select_in(conn, SELECT_TEMPLATES, "id", ids, "").await?;
+    let rows = bulk::select_in(conn, select_templates!(""), "id", ids, "").await?;
     rows.iter().map(|row| read_template(row).map(|template| (template.id, template))).collect()
 }
 
@@ -196,19 +193,20 @@ pub async fn list(
     before: Option<CouponId>,
     limit: u32,
 ) -> Result<Vec<StoredCoupon>, DbError> {
-    let rows = select_coupons!("WHERE user_id = ? AND id < ? ORDER BY id DESC LIMIT ?")
-        .bind(user_id.raw())
-        .bind(before.map_or(i64::MAX, CouponId::raw))
-        .bind(i64::from(limit))
-        .fetch_all(conn)
-        .await?;
+    let rows =
+        sqlx::query(select_coupons!(" WHERE user_id = ? AND id < ? ORDER BY id DESC LIMIT ?"))
+            .bind(user_id.raw())
+            .bind(before.map_or(i64::MAX, CouponId::raw))
+            .bind(i64::from(limit))
+            .fetch_all(conn)
+            .await?;
     rows.iter().map(read_coupon).collect()
 }
 
 /// Coupons by id, as far as they exist.
 pub async fn of_ids(conn: &mut Conn, ids: &[CouponId]) -> Result<Vec<StoredCoupon>, DbError> {
     let ids = ids.iter().map(|id| id.raw());
-    let rows = bulk::select_in(conn, SELECT_COUPONS, "id", ids, "").await?;
+    let rows = bulk::select_in(conn, select_coupons!(""), "id", ids, "").await?;
     rows.iter().map(read_coupon).collect()
 }
 
@@ -261,7 +259,7 @@ async fn lock(
 ) -> Result<(), DbError> {
     let ids = ids.iter().map(|id| id.raw());
     let ending = format!(" ORDER BY id{}", dialect.for_update());
-    for row in bulk::select_in(conn, SELECT_COUPONS, "id", ids, &ending).await? {
+    for row in bulk::select_in(conn, select_coupons!(""), "id", ids, &ending).await? {
         let coupon = read_coupon(&row)?;
         coupons.load(coupon.id, coupon);
     }

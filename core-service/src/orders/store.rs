@@ -17,18 +17,14 @@ use tiffin_api::quote::{Fulfilment, Pricing};
 /// What an order holds of the stock: units by item.
 pub type Holds = BTreeMap<ItemId, i64>;
 
-/// The columns that [`read_order`] reads.
-const SELECT_ORDERS: &str = "SELECT id, store_id, user_id, state, version, snapshot, created_at_ms, \
-     updated_at_ms, pay_by_ms FROM orders";
-
-/// A query for whole orders: [`SELECT_ORDERS`], then the given condition.
+/// The select of what [`read_order`] reads, then the given ending.
 macro_rules! select_orders {
-    ($condition:literal) => {
-        sqlx::query(concat!(
+    ($ending:literal) => {
+        concat!(
             "SELECT id, store_id, user_id, state, version, snapshot, created_at_ms, updated_at_ms, ",
-            "pay_by_ms FROM orders ",
-            $condition
-        ))
+            "pay_by_ms FROM orders",
+            $ending
+        )
     };
 }
 
@@ -61,7 +57,8 @@ fn read_order(row: &Row) -> Result<Order, DbError> {
 
 /// An order, without its payments.
 pub async fn find(conn: &mut Conn, id: OrderId) -> Result<Option<Order>, DbError> {
-    let row = select_orders!("WHERE id = ?").bind(id.raw()).fetch_optional(conn).await?;
+    let row =
+        sqlx::query(select_orders!(" WHERE id = ?")).bind(id.raw()).fetch_optional(conn).await?;
     row.as_ref().map(read_order).transpose()
 }
 
@@ -78,12 +75,13 @@ pub async fn list(
     before: Option<OrderId>,
     limit: u32,
 ) -> Result<Vec<Order>, DbError> {
-    let rows = select_orders!("WHERE user_id = ? AND id < ? ORDER BY id DESC LIMIT ?")
-        .bind(user_id.raw())
-        .bind(before.map_or(i64::MAX, OrderId::raw))
-        .bind(i64::from(limit))
-        .fetch_all(conn)
-        .await?;
+    let rows =
+        sqlx::query(select_orders!(" WHERE user_id = ? AND id < ? ORDER BY id DESC LIMIT ?"))
+            .bind(user_id.raw())
+            .bind(before.map_or(i64::MAX, OrderId::raw))
+            .bind(i64::from(limit))
+            .fetch_all(conn)
+            .await?;
     rows.iter().map(read_order).collect()
 }
 
@@ -138,7 +136,7 @@ pub async fn lock(
 ) -> Result<(), DbError> {
     let ids = ids.iter().map(|id| id.raw());
     let ending = format!(" ORDER BY id{}", dialect.for_update());
-    for row in bulk::select_in(conn, SELECT_ORDERS, "id", ids, &ending).await? {
+    for row in bulk::select_in(conn, select_orders!(""), "id", ids, &ending).await? {
         let order = read_order(&row)?;
         orders.load(order.id, order);
     }

@@ -26,9 +26,16 @@ pub struct PaymentRow {
     pub ask_at_ms: i64,
 }
 
-/// The columns that [`read_row`] reads.
-const SELECT_PAYMENTS: &str = "SELECT id, scope, body_hash, ask_at_ms, order_id, state, version, \
-     amount_minor, currency, method, failure, created_at_ms, updated_at_ms FROM payments";
+/// The select of what [`read_row`] reads, then the given ending.
+macro_rules! select_payments {
+    ($ending:literal) => {
+        concat!(
+            "SELECT id, scope, body_hash, ask_at_ms, order_id, state, version, amount_minor, currency, ",
+            "method, failure, created_at_ms, updated_at_ms FROM payments",
+            $ending
+        )
+    };
+}
 
 fn read_row(row: &Row) -> Result<PaymentRow, DbError> {
     Ok(PaymentRow {
@@ -37,17 +44,6 @@ fn read_row(row: &Row) -> Result<PaymentRow, DbError> {
         body_hash: row.try_get("body_hash")?,
         ask_at_ms: row.try_get("ask_at_ms")?,
     })
-}
-
-/// A query for whole payments: the columns that [`read_payment`] reads, then the given condition.
-macro_rules! select_payments {
-    ($condition:literal) => {
-        sqlx::query(concat!(
-            "SELECT id, order_id, state, version, amount_minor, currency, method, failure, ",
-            "created_at_ms, updated_at_ms FROM payments ",
-            $condition
-        ))
-    };
 }
 
 fn read_payment(row: &Row) -> Result<Payment, DbError> {
@@ -68,7 +64,8 @@ fn read_payment(row: &Row) -> Result<Payment, DbError> {
 
 /// A payment, without its refunds.
 pub async fn find(conn: &mut Conn, id: PaymentId) -> Result<Option<Payment>, DbError> {
-    let row = select_payments!("WHERE id = ?").bind(id.raw()).fetch_optional(conn).await?;
+    let row =
+        sqlx::query(select_payments!(" WHERE id = ?")).bind(id.raw()).fetch_optional(conn).await?;
     row.as_ref().map(read_payment).transpose()
 }
 
@@ -107,7 +104,7 @@ pub async fn to_ask(
 
 /// An order's payments with their refunds, the oldest first.
 pub async fn of_order(conn: &mut Conn, order_id: OrderId) -> Result<Vec<Payment>, DbError> {
-    let rows = select_payments!("WHERE order_id = ? ORDER BY id")
+    let rows = sqlx::query(select_payments!(" WHERE order_id = ? ORDER BY id"))
         .bind(order_id.raw())
         .fetch_all(&mut *conn)
         .await?;
@@ -135,7 +132,7 @@ pub async fn load(
     payments: &mut Table<PaymentId, PaymentRow>,
 ) -> Result<(), DbError> {
     let ids = orders.map(|id| id.raw());
-    for row in bulk::select_in(conn, SELECT_PAYMENTS, "order_id", ids, "").await? {
+    for row in bulk::select_in(conn, select_payments!(""), "order_id", ids, "").await? {
         let row = read_row(&row)?;
         payments.load(row.payment.id, row);
     }
