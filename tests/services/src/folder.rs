@@ -4,12 +4,12 @@
 //! time holds it. The lock ends with the process that holds it, however that ends, and the daemons
 //! end with it too; a crashed run is therefore no obstacle to the next.
 
-use std::fs::{self, File, TryLockError};
-use std::io::ErrorKind;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::claim::{Claim, Claimed};
 use crate::{WhenInUse, limits};
 
 /// Says that the folder is ours, and is locked while it is in use.
@@ -17,10 +17,7 @@ const MARKER: &str = ".tiffin-services";
 
 /// A folder, held until this value drops.
 #[derive(Debug)]
-pub(crate) struct Folder {
-    path: PathBuf,
-    lock: File,
-}
+pub(crate) struct Folder(Claim);
 
 impl Folder {
     /// Takes the folder, or a neighbour if it is in use and `when_in_use` says so; `fresh` deletes
@@ -53,30 +50,18 @@ impl Folder {
 
     /// Nothing, if another process holds it.
     fn try_take(path: &Path) -> Result<Option<Self>> {
-        let marker = path.join(MARKER);
-        if !marker.exists() && !is_absent_or_empty(path)? {
-            bail!(
+        match Claim::take(path, MARKER)? {
+            Claimed::Ours(claim) => Ok(Some(Self(claim))),
+            Claimed::InUse => Ok(None),
+            Claimed::Strangers => bail!(
                 "{} is not empty and holds no services' data: choose another folder",
                 path.display()
-            );
-        }
-        fs::create_dir_all(path).with_context(|| format!("making {}", path.display()))?;
-        let lock = File::options()
-            .create(true)
-            .append(true)
-            .open(&marker)
-            .with_context(|| format!("opening {}", marker.display()))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(Self { path: path.into(), lock })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("locking {}", marker.display()))
-            }
+            ),
         }
     }
 
     fn empty(&self) -> Result<()> {
-        for entry in fs::read_dir(&self.path)? {
+        for entry in fs::read_dir(self.path())? {
             let entry = entry?;
             if entry.file_name() == MARKER {
                 continue;
@@ -93,15 +78,7 @@ impl Folder {
 
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Said aloud, because a program that is just being started holds a copy of the handle
-        // until it runs. Failing that, the lock ends with that copy.
-        let _ = self.lock.unlock();
+        self.0.path()
     }
 }
 
@@ -113,14 +90,6 @@ fn neighbour(wanted: &Path, number: u32) -> PathBuf {
     let mut name = wanted.as_os_str().to_owned();
     name.push(format!("-{number}"));
     name.into()
-}
-
-fn is_absent_or_empty(path: &Path) -> Result<bool> {
-    match fs::read_dir(path) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
-    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 //! Start with [`Services::start`]. Each run has its own folder, its own ports on the loopback
 //! interface and its own processes, so that nothing that runs on the machine already is touched.
 //! `daemon` is one process, `mariadb` and `redis` know the two kinds, `folder` says whose data is
-//! whose, `programs` finds or installs what is started. [`command`] and [`debian`] also serve
-//! `xtask`.
+//! whose, `programs` finds or installs what is started. [`claim`], [`command`] and [`debian`] also
+//! serve `xtask`.
 //!
 //! Invariants: what was started is stopped when the value drops, and dies with this process even
 //! if that is killed; a run that crashed is no obstacle to the next one on the same data; a server
 //! that the person named by `DATABASE_URL` or `REDIS_URL` is used and never stopped.
 
+pub mod claim;
 pub mod command;
 mod daemon;
 pub mod debian;

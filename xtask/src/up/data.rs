@@ -3,11 +3,12 @@
 //! Invariants: only a folder that carries our marker is written to or emptied; of such a folder
 //! `--fresh` deletes what we made and nothing else; one run at a time holds it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use tiffin_services::claim::{Claim, Claimed};
 
 /// Says that the folder is ours, and is locked while a run holds it.
 const MARKER: &str = ".tiffin-data";
@@ -19,11 +20,7 @@ const LOGS: &str = "logs";
 
 /// A data folder, held until this value drops.
 #[derive(Debug)]
-pub(crate) struct DataDir {
-    path: PathBuf,
-    /// The lock ends with the file's last handle, so also when we are killed.
-    lock: File,
-}
+pub(crate) struct DataDir(Claim);
 
 impl DataDir {
     /// Opens or makes the folder; `fresh` deletes what earlier runs left in it.
@@ -31,43 +28,30 @@ impl DataDir {
     /// # Errors
     /// It belongs to somebody else, or another run holds it.
     pub(crate) fn open(path: &Path, fresh: bool) -> Result<Self> {
-        let marker = path.join(MARKER);
-        if !marker.exists() && !is_absent_or_empty(path)? {
-            bail!(
+        let data = match Claim::take(path, MARKER)? {
+            Claimed::Ours(claim) => Self(claim),
+            Claimed::Strangers => bail!(
                 "{} is not empty and was not made by `cargo xtask up`: choose another folder \
                  with `--data DIR`",
                 path.display()
-            );
-        }
-        fs::create_dir_all(path).with_context(|| format!("making {}", path.display()))?;
-        let lock = File::options()
-            .create(true)
-            .append(true)
-            .open(&marker)
-            .with_context(|| format!("opening {}", marker.display()))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!(
+            ),
+            Claimed::InUse => bail!(
                 "another `cargo xtask up` is running on {}: stop it, or give this one its own \
                  folder and ports with `--data DIR --port N`",
                 path.display()
             ),
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("locking {}", marker.display()));
-            }
-        }
-        let data = Self { path: path.into(), lock };
+        };
         if fresh {
             for part in [CORE, EDGE, SERVICES, LOGS] {
                 data.delete(part)?;
             }
         }
-        fs::create_dir_all(data.path.join(LOGS)).context("making the folder for logs")?;
+        fs::create_dir_all(data.path().join(LOGS)).context("making the folder for logs")?;
         Ok(data)
     }
 
     fn delete(&self, part: &str) -> Result<()> {
-        let part = self.path.join(part);
+        let part = self.path().join(part);
         match fs::remove_dir_all(&part) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             result => result.with_context(|| format!("deleting {}", part.display())),
@@ -76,43 +60,27 @@ impl DataDir {
 
     /// The folder itself.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// What the core keeps.
     pub(crate) fn core(&self) -> PathBuf {
-        self.path.join(CORE)
+        self.path().join(CORE)
     }
 
     /// What the edge keeps.
     pub(crate) fn edge(&self) -> PathBuf {
-        self.path.join(EDGE)
+        self.path().join(EDGE)
     }
 
     /// What MariaDB and Redis keep.
     pub(crate) fn services(&self) -> PathBuf {
-        self.path.join(SERVICES)
+        self.path().join(SERVICES)
     }
 
     /// The log of the program of that name.
     pub(crate) fn log(&self, program: &str) -> PathBuf {
-        self.path.join(LOGS).join(format!("{program}.log"))
-    }
-}
-
-impl Drop for DataDir {
-    fn drop(&mut self) {
-        // Said aloud, because a program that is just being started holds a copy of the handle
-        // until it runs. Failing that, the lock ends with that copy.
-        let _ = self.lock.unlock();
-    }
-}
-
-fn is_absent_or_empty(path: &Path) -> Result<bool> {
-    match fs::read_dir(path) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+        self.path().join(LOGS).join(format!("{program}.log"))
     }
 }
 
