@@ -7,7 +7,7 @@ use crate::idempotency::store::Recorded;
 use crate::idempotency::{Answer, Keyed};
 use http::StatusCode;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use tiffin_api::{ErrorCode, Problem};
+use tiffin_api::Problem;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -88,8 +88,8 @@ impl<O: Operation> Command for Submitted<O> {
             Ok(_) => ledger.keep(),
             Err(error) => {
                 ledger.undo();
-                if let (Some(keyed), Some(conflict)) = (&self.keyed, conflict_of(error)) {
-                    record(ledger, keyed, Answer::json(StatusCode::CONFLICT, conflict));
+                if let (Some(keyed), Some((status, problem))) = (&self.keyed, verdict_of(error)) {
+                    record(ledger, keyed, Answer::json(status, problem));
                     ledger.keep();
                 }
             }
@@ -108,13 +108,14 @@ impl<O: Operation> Command for Submitted<O> {
     }
 }
 
-/// A refusal that was decided on the state of the tables: it is recorded like any answer. Others were not
-/// executed and leave no record, so a corrected request may use the same key.
-fn conflict_of(error: &SubmitError) -> Option<&Problem> {
+/// A refusal that was decided on the state of the tables, as things are (409) or for good (410): it is recorded like
+/// any answer. Others were not executed and leave no record, so a corrected request may use the same key.
+fn verdict_of(error: &SubmitError) -> Option<(StatusCode, &Problem)> {
     match error {
-        SubmitError::Stopped(Stop::Refused(problem)) => {
-            Some(problem).filter(|problem| problem.status == ErrorCode::OutOfStock.status())
-        }
+        SubmitError::Stopped(Stop::Refused(problem)) => [StatusCode::CONFLICT, StatusCode::GONE]
+            .into_iter()
+            .find(|status| status.as_u16() == problem.status)
+            .map(|status| (status, problem)),
         SubmitError::Stopped(Stop::Failed(_))
         | SubmitError::Panicked
         | SubmitError::Busy

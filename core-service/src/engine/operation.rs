@@ -62,7 +62,7 @@ pub struct Wants {
 /// Why a command has no effect.
 #[derive(Debug)]
 pub enum Stop {
-    /// It is refused. A conflict (409) is recorded under the command's key.
+    /// It is refused. What was decided on the tables' state (409, 410) is recorded under the command's key.
     Refused(Problem),
     /// The tables contradict each other, or the database failed.
     Failed(DbError),

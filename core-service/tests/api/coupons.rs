@@ -365,6 +365,40 @@ async fn somebody_elses_coupon_is_not_found() {
 }
 
 #[tokio::test]
+async fn what_is_gone_for_good_is_answered_to_a_retry_as_the_first_time() {
+    let core = Core::start().await;
+    let id = template(&core, "gone", &json!({})).await;
+    let [voided, late] = [claimed(&core, &id).await, claimed(&core, &id).await];
+    let order = order_with(&core, &[]).await.expect(201);
+    let void = format!("/v1/admin/coupons/{voided}/void");
+    core.post_as(1, &[Role::Admin], &void, "void", &json!({})).await.expect(200);
+    let (with_voided, with_late) = (teas(&core, &[&voided]).await, teas(&core, &[&late]).await);
+    let redemption = format!("/v1/coupons/{voided}/redemptions");
+    let of_order = json!({"order_id": order["id"]});
+    let claims = format!("/v1/coupon-templates/{id}/claims");
+    let diner = async |path: &str, key: &str, body: &Value| {
+        core.post_as(DINER, &[Role::Diner], path, key, body).await
+    };
+    for (advance_ms, path, body, code) in [
+        (0, "/v1/orders", &with_voided, "coupon-voided"),
+        (0, redemption.as_str(), &of_order, "coupon-voided"),
+        (HOUR_MS, "/v1/orders", &with_late, "coupon-expired"),
+        (0, claims.as_str(), &json!({}), "coupon-expired"),
+    ] {
+        core.clock.advance(advance_ms);
+        let key = core.fresh_key();
+        let first = diner(path, &key, body).await;
+        first.problem(410, code);
+        assert!(!first.headers.contains_key("idempotent-replayed"));
+        let again = diner(path, &key, body).await;
+        assert_eq!((again.status, &again.bytes), (410, &first.bytes), "{path}");
+        assert_eq!(again.headers["idempotent-replayed"], "true", "{path}");
+        assert_eq!(again.headers["content-type"], "application/problem+json");
+    }
+    assert_counted(&core).await;
+}
+
+#[tokio::test]
 async fn coupons_run_out_and_are_withdrawn() {
     let core = Core::start().await;
     let id = template(&core, "ends", &json!({})).await;

@@ -280,8 +280,7 @@ impl World {
             ) => {
                 let recorded = self.desk.scopes.get(&key.label);
                 let recorded = recorded.and_then(|scope| self.memory.answers.get(scope));
-                let reused =
-                    facts.status() != 200 && facts.status() != 201 && facts.status() != 409;
+                let reused = ![200, 201, 409, 410].contains(&facts.status());
                 let same = recorded.is_some_and(|first| first.body == outcome.body);
                 hold("a key has one answer, to the byte", reused || same, || name)?;
                 self.model.saw(if lost { "fault: an answer was lost" } else { "answered" });

@@ -212,7 +212,9 @@ impl Model {
             | "coupon-used"
             | "coupon-not-started"
             | "coupon-first-order-only"
-            | "coupon-budget-spent" => self.conflict(key, code),
+            | "coupon-budget-spent"
+            | "coupon-expired"
+            | "coupon-voided" => self.conflict(key, code),
             _ => self.refuse(code),
         }
     }
