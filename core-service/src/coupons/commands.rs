@@ -9,7 +9,7 @@ use crate::db::outbox::Topic;
 use crate::engine::{Operation, Stop, Wants, WorkingSet};
 use crate::idempotency::Answer;
 use crate::limits;
-use crate::orders::moves::not_found as order_not_found;
+use crate::orders::moves::{not_found as order_not_found, with_payments};
 use crate::orders::settle as orders;
 use crate::payments::state::is_active;
 use crate::pricing::state as pricing;
@@ -185,7 +185,7 @@ impl Operation for RedeemCoupon {
         // The price of a closed order still names the coupons that it gave back.
         let holder = ledger.coupons.get(&self.coupon).and_then(|known| known.status.order_id());
         if holder == Some(self.order) {
-            return Ok(Answer::json(StatusCode::OK, &order));
+            return Ok(Answer::json(StatusCode::OK, &with_payments(ledger, self.order)?));
         }
         self.check_open(ledger, &order)?;
         order.pricing = self.price(ledger, &order)?;
@@ -193,10 +193,9 @@ impl Operation for RedeemCoupon {
         order.updated_at_ms = ledger.now_ms;
         settle::lock(ledger, &order)?;
         orders::publish(ledger, &order)?;
-        let answer = Answer::json(StatusCode::OK, &order);
         let row = ledger.orders.get_mut(&self.order);
         *row.expect("it was found above") = order;
-        Ok(answer)
+        Ok(Answer::json(StatusCode::OK, &with_payments(ledger, self.order)?))
     }
 
     fn record(output: &Answer) -> Option<&Answer> {

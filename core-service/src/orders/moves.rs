@@ -123,8 +123,8 @@ pub fn visible<'a>(
     if visible { Ok(order) } else { Err(not_found()) }
 }
 
-/// An order with its payments and their refunds.
-fn with_payments(ledger: &WorkingSet, id: OrderId) -> Result<Order, Stop> {
+/// An order with its payments and their refunds, as whoever moved or changed it is answered.
+pub fn with_payments(ledger: &WorkingSet, id: OrderId) -> Result<Order, Stop> {
     let mut order = ledger.order(id)?.clone();
     order.payments = ledger.payments_of(id).map(|row| refund::with_refunds(ledger, row)).collect();
     Ok(order)

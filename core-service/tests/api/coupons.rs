@@ -328,6 +328,21 @@ async fn an_unpaid_order_takes_a_coupon_later() {
 }
 
 #[tokio::test]
+async fn a_redemption_shows_the_order_with_the_payments_that_it_has() {
+    let core = Core::start().await;
+    let mine = claimed(&core, &template(&core, "shown", &json!({})).await).await;
+    let order = core.tea_order().await;
+    core.pay(&order, "sandbox_fail").await.expect(201);
+    let redeemed = redeem(&core, &mine, &order).await.expect(200);
+    assert_eq!(redeemed["payments"][0]["state"], "FAILED");
+    assert_eq!(redeemed, core.order(&order["id"]).await);
+    core.pay(&order, "sandbox_capture").await.expect(201);
+    let repeated = redeem(&core, &mine, &order).await.expect(200);
+    assert_eq!(repeated["payments"][1]["state"], "CAPTURED");
+    assert_eq!(repeated, core.order(&order["id"]).await);
+}
+
+#[tokio::test]
 async fn a_menu_that_changed_keeps_the_orders_price_and_says_so() {
     let core = Core::start().await;
     let mine = claimed(&core, &template(&core, "dearer", &json!({})).await).await;

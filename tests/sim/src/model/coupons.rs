@@ -50,7 +50,7 @@ impl Model {
     pub(super) fn redeem(&mut self, key: Key, order: Label, coupon: Label) -> Said {
         let known = self.orders[&order].clone();
         if self.coupons[&coupon].order == Some(order) {
-            let facts = self.without_payments(order);
+            let facts = self.facts_of(order, 200);
             return self.record(key, facts);
         }
         if known.state != OrderState::PendingPayment || self.now_ms >= known.pay_by_ms {
@@ -75,17 +75,8 @@ impl Model {
         row.version += 1;
         self.lock_coupons(order, &discounts);
         self.saw("a coupon was redeemed");
-        let facts = self.without_payments(order);
+        let facts = self.facts_of(order, 200);
         self.record(key, facts)
-    }
-
-    fn without_payments(&self, order: Label) -> Facts {
-        match self.facts_of(order, 200) {
-            Facts::Order { status, id, state, version, total_minor, payments: _ } => {
-                Facts::Order { status, id, state, version, total_minor, payments: Vec::new() }
-            }
-            other => other,
-        }
     }
 
     pub(super) fn void(&mut self, key: Key, label: Label) -> Said {
