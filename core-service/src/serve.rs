@@ -127,6 +127,7 @@ async fn work(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let (tasks, stop_jobs) = (app.tasks.clone(), stop.clone());
+    let gate = Arc::clone(&app.gate);
     let routes = router::router(Arc::clone(&app), with_sandbox);
     let heal = heal_gate(Arc::clone(&app), stop.clone());
     let relay = feed::relay::run(Arc::clone(&app), stop.clone());
@@ -140,7 +141,9 @@ async fn work(
         server::serve(listener, routes, stop.clone()).await;
         tasks.close();
         tasks.wait().await;
-        (&mut jobs).await
+        let ended = (&mut jobs).await;
+        gate.settled().await;
+        ended
     };
     let grace = async {
         stop.cancelled().await;

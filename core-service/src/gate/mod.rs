@@ -29,8 +29,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tiffin_api::ErrorCode;
 use tiffin_api::id::UserId;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 /// Who wants how much of what.
 #[derive(Debug, Clone)]
@@ -123,8 +124,18 @@ pub struct Gate {
     /// Gates whose counters are being loaded.
     loading: Mutex<BTreeSet<GateTag>>,
     /// Orders that stopped waiting for their payment, on their way to the counters.
-    left: mpsc::Sender<Left>,
+    left: mpsc::Sender<Tell>,
+    /// What is being fetched from the ledger for the counters.
+    fetching: TaskTracker,
     meter: Meter,
+}
+
+/// What is sent to the task that tells the counters.
+enum Tell {
+    /// An order stopped waiting for its payment.
+    Left(Left),
+    /// Say when everything before this is told.
+    Flush(oneshot::Sender<()>),
 }
 
 impl std::fmt::Debug for Gate {
@@ -136,13 +147,20 @@ impl std::fmt::Debug for Gate {
 impl Gate {
     /// A gate over a fast store. Must be called within a tokio runtime.
     pub fn start(fast: Arc<Guarded>, db: Db) -> Arc<Self> {
-        let (left, mut queue) = mpsc::channel::<Left>(limits::GATE_QUEUE);
+        let (left, mut queue) = mpsc::channel(limits::GATE_QUEUE);
         let teller = Arc::clone(&fast);
         tokio::spawn(async move {
-            while let Some(left) = queue.recv().await {
-                tell(&teller, &left).await;
+            while let Some(next) = queue.recv().await {
+                match next {
+                    Tell::Left(left) => tell(&teller, &left).await,
+                    // Whoever asked may have gone.
+                    Tell::Flush(told) => _ = told.send(()),
+                }
             }
         });
+        let fetching = TaskTracker::new();
+        // It takes tasks all the same, and whoever waits hears of every moment without one.
+        fetching.close();
         Arc::new(Self {
             fast,
             db,
@@ -150,8 +168,20 @@ impl Gate {
             sold_out: Mutex::default(),
             loading: Mutex::default(),
             left,
+            fetching,
             meter: Meter::default(),
         })
+    }
+
+    /// Waits until what the gate has begun by itself is done: orders that are told to the counters, figures that
+    /// are fetched from the ledger. Before a core ends, so that its commits do not leave the counters behind.
+    pub async fn settled(&self) {
+        let (told, until_told) = oneshot::channel();
+        if self.left.send(Tell::Flush(told)).await.is_ok() {
+            // The sender is dropped untold only with the runtime.
+            _ = until_told.await;
+        }
+        self.fetching.wait().await;
     }
 
     /// What is counted of the gate's answers.
@@ -230,7 +260,7 @@ impl Gate {
             self.known.insert(scope);
         }
         for left in &committed.left {
-            if self.left.try_send(left.clone()).is_err() {
+            if self.left.try_send(Tell::Left(left.clone())).is_err() {
                 self.fast.put_drift(drift(GateTag::Store(left.store.raw())));
             }
         }
@@ -281,7 +311,7 @@ impl Gate {
             }
         }
         let (gate, items) = (Arc::clone(self), items(&request.wants));
-        tokio::spawn(async move {
+        self.fetching.spawn(async move {
             match store::left(&gate.db, tag, &items).await {
                 Ok(left) => _ = gate.fast.load(tag, &left, false).await,
                 Err(error) => tracing::warn!(%error, ?tag, "the gate's counters could not be read"),
@@ -303,7 +333,7 @@ impl Gate {
 
     fn correct_held_soon(self: &Arc<Self>, request: &Request) {
         let (gate, tag, user) = (Arc::clone(self), request.tag, request.user);
-        tokio::spawn(async move {
+        self.fetching.spawn(async move {
             if let Ok(units) = store::held_at(&gate.db, tag, user).await {
                 _ = gate.fast.set_held(tag, user.raw(), units).await;
             }

@@ -27,23 +27,46 @@ pub struct Swept {
 
 /// Repairs until `stop`.
 pub async fn run(gate: Arc<Gate>, owner: String, stop: CancellationToken, seen: impl Fn(Swept)) {
-    let mut sweep = Sweep::default();
+    let mut repairer = Repairer::new(owner);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(limits::GATE_REPAIR) => {}
         }
+        if let Some(swept) = repairer.round(&gate).await {
+            seen(swept);
+        }
+    }
+}
+
+/// Who repairs the gate, round by round.
+#[derive(Debug)]
+pub struct Repairer {
+    owner: String,
+    sweep: Sweep,
+}
+
+impl Repairer {
+    /// `owner` tells this core from others.
+    pub fn new(owner: String) -> Self {
+        Self { owner, sweep: Sweep::default() }
+    }
+
+    /// One round: what missed a move is loaded anew, and everything is compared. What that found, if it was this
+    /// core's turn to compare.
+    pub async fn round(&mut self, gate: &Gate) -> Option<Swept> {
         gate.mend_drift().await;
         // Several cores may do it; one is enough. If nobody can tell, there is nothing to repair either.
-        let ours = gate.fast.lease("gate-repair", &owner, limits::GATE_REPAIR_LEASE).await;
-        if ours == Ok(true) {
-            match sweep.run(&gate).await {
-                Ok(swept) => seen(swept),
-                Err(error) => {
-                    tracing::warn!(%error, "the gate could not be compared with the ledger")
-                }
-            }
+        let ours = gate.fast.lease("gate-repair", &self.owner, limits::GATE_REPAIR_LEASE).await;
+        if ours != Ok(true) {
+            return None;
         }
+        let swept = self.sweep.run(gate).await;
+        swept
+            .inspect_err(
+                |error| tracing::warn!(%error, "the gate could not be compared with the ledger"),
+            )
+            .ok()
     }
 }
 
