@@ -7,7 +7,9 @@ use crate::catalog::faults::Faults;
 use crate::db::code::to_text;
 use crate::db::outbox::Topic;
 use crate::engine::{Operation, Stop, Wants, WorkingSet};
-use crate::idempotency::Answer;
+use crate::fast::GateTag;
+use crate::gate::Request;
+use crate::idempotency::{Answer, Keyed};
 use crate::limits;
 use crate::orders::moves::{not_found as order_not_found, with_payments};
 use crate::orders::settle as orders;
@@ -121,6 +123,20 @@ pub struct ClaimCoupon {
     pub template: CouponTemplateId,
     /// Who claims.
     pub user: UserId,
+}
+
+impl ClaimCoupon {
+    /// What it asks of its template's gate, which has one item: the template itself.
+    pub fn at_gate(&self, keyed: &Keyed) -> Request {
+        Request {
+            tag: GateTag::Template(self.template.raw()),
+            user: self.user,
+            scope: keyed.scope.clone(),
+            wants: vec![(self.template.raw(), 1)],
+            // The ledger counts what one diner has: the gate would have to ask it for the cap.
+            held_cap_units: i64::MAX,
+        }
+    }
 }
 
 impl Operation for ClaimCoupon {

@@ -9,8 +9,7 @@ use super::{store, terms, validate};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::db::DbError;
-use crate::fast::GateTag;
-use crate::gate::{Entry, Fate, Request};
+use crate::gate::{Entry, Fate};
 use crate::http::error::{ApiError, PublicError};
 use crate::http::etag;
 use crate::http::extract::{IdempotencyKey, Json, PageQuery, Path, Query, Raw};
@@ -159,15 +158,7 @@ async fn claim(
 /// Has a coupon claimed, unless the gate knows that none are left.
 async fn claim_gated(app: &App, keyed: Keyed, claim: ClaimCoupon) -> Result<Executed, ApiError> {
     let template = claim.template;
-    let request = Request {
-        tag: GateTag::Template(template.raw()),
-        user: claim.user,
-        scope: keyed.scope.clone(),
-        wants: vec![(template.raw(), 1)],
-        // The ledger counts what one diner has: the gate would have to ask it for the cap.
-        held_cap_units: i64::MAX,
-    };
-    let pass = match app.gate.enter(request).await {
+    let pass = match app.gate.enter(claim.at_gate(&keyed)).await {
         Entry::Pass(pass) => pass,
         Entry::SoldOut(_) | Entry::OverCap => {
             let detail = "all have been claimed";

@@ -133,9 +133,10 @@ impl Engine {
         db: Db,
         clock: Arc<dyn Clock>,
         ids: Arc<IdGenerator>,
+        on_commit: impl Fn(&Committed) + Send + Sync + 'static,
         fail_point: FailPoint,
     ) -> Self {
-        Self::start_with(db, clock, ids, Box::new(|_| {}), Some(fail_point))
+        Self::start_with(db, clock, ids, Box::new(on_commit), Some(fail_point))
     }
 
     fn start_with(

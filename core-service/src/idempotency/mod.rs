@@ -99,10 +99,7 @@ pub async fn execute<O: Operation<Output = Answer>>(
     operation: O,
 ) -> Result<Executed, ApiError> {
     let claim = claim(app, &keyed)?;
-    Ok(match app.engine.submit_keyed(lane, keyed, Some(claim), operation).await? {
-        Done::Fresh(answer) => Executed { answer, replayed: false },
-        Done::Replayed(answer) => Executed { answer, replayed: true },
-    })
+    Ok(app.engine.submit_keyed(lane, keyed, Some(claim), operation).await?.into())
 }
 
 /// What [`execute`] did.
@@ -112,6 +109,15 @@ pub struct Executed {
     pub answer: Answer,
     /// Whether it was given before.
     pub replayed: bool,
+}
+
+impl From<Done<Answer>> for Executed {
+    fn from(done: Done<Answer>) -> Self {
+        match done {
+            Done::Fresh(answer) => Self { answer, replayed: false },
+            Done::Replayed(answer) => Self { answer, replayed: true },
+        }
+    }
 }
 
 impl IntoResponse for Executed {

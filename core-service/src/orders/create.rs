@@ -5,7 +5,9 @@ use super::settle;
 use crate::auth::keys::Keys;
 use crate::coupons::settle as coupons;
 use crate::engine::{Operation, Stop, Wants, WorkingSet};
-use crate::idempotency::Answer;
+use crate::fast::GateTag;
+use crate::gate::Request;
+use crate::idempotency::{Answer, Keyed};
 use crate::inventory::StockMove;
 use crate::limits;
 use crate::pricing::quote_id::{self, NotThisBasket, Quoted};
@@ -32,6 +34,24 @@ pub struct Create {
     pub held_units_cap: i64,
     /// Names the new price in a refusal.
     pub keys: Arc<Keys>,
+}
+
+impl Create {
+    /// What it asks of its store's gate: units by item, each item once.
+    pub fn at_gate(&self, keyed: &Keyed) -> Request {
+        let basket = &self.body.basket;
+        let mut wants = BTreeMap::new();
+        for line in &basket.lines {
+            *wants.entry(line.item_id.raw()).or_insert(0_i64) += i64::from(line.quantity);
+        }
+        Request {
+            tag: GateTag::Store(basket.store_id.raw()),
+            user: self.user,
+            scope: keyed.scope.clone(),
+            wants: wants.into_iter().collect(),
+            held_cap_units: self.held_units_cap,
+        }
+    }
 }
 
 impl Operation for Create {

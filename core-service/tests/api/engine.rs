@@ -137,7 +137,7 @@ fn failing(app: &App, step: Step, times: usize) -> Engine {
         if fails { Err(DbError::Sqlx(sqlx::Error::WorkerCrashed)) } else { Ok(()) }
     };
     let ids = Arc::new(IdGenerator::new(Arc::clone(&app.clock), 2));
-    Engine::start_failing(app.db.clone(), Arc::clone(&app.clock), ids, Arc::new(fail_point))
+    Engine::start_failing(app.db.clone(), Arc::clone(&app.clock), ids, |_| {}, Arc::new(fail_point))
 }
 
 #[tokio::test]
