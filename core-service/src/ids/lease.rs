@@ -157,8 +157,8 @@ impl NodeLease {
         }
     }
 
-    /// Reserves ahead on the node; on another one if somebody has taken it over.
-    pub(super) async fn renew(&self) -> Result<(), LeaseError> {
+    /// Reserves ahead on the node; on another one if somebody has taken it over. [`Self::keep`] does it in time.
+    pub async fn renew(&self) -> Result<(), LeaseError> {
         let node = self.ids.minted().node;
         let until_ms = self.ids.reserve_until_ms(self.timing.lease_ms);
         if self.rewrite(node, self.timing.lease_ms, until_ms).await? {

@@ -1,7 +1,9 @@
 //! The next step of a history: random, with an eye on what the world has to offer, so that most steps mean
 //! something. What it draws is concrete: a drawn history is played again without random numbers.
 
-use crate::history::{Act, Batch, Fault, Label, Line, Place, Seal, Step, What, Who, Wish};
+use crate::history::{
+    Act, Batch, Fault, Label, Line, Mishap, Place, Seal, Shelf, Step, Upset, What, Who, Wish,
+};
 use crate::rng::Rng;
 use crate::setup::{DINERS, MINUTE_MS};
 use crate::world::{Sent, World};
@@ -28,6 +30,9 @@ enum Kind {
     Price,
     Jobs,
     Kill,
+    Fast,
+    Repair,
+    Node,
 }
 
 #[derive(Clone, Copy)]
@@ -60,13 +65,16 @@ impl Generator {
         let asks = world.handlers.values().filter(|handler| handler.said.is_none()).count();
         let ask = if asks == 0 { 0 } else { 45 };
         let kinds = [
-            (60, Kind::Batch),
+            (70, Kind::Batch),
             (9, Kind::Clock),
             (ask, Kind::Ask),
             (8, Kind::Decide),
             (2, Kind::Price),
             (6, Kind::Jobs),
             (2, Kind::Kill),
+            (if world.fast.is_gone() { 20 } else { 9 }, Kind::Fast),
+            (7, Kind::Repair),
+            (2, Kind::Node),
         ];
         match self.rng.weighted(&kinds) {
             Kind::Batch => Step::Batch(self.batch(world)),
@@ -86,7 +94,35 @@ impl Generator {
             }
             Kind::Jobs => Step::Jobs(self.line()),
             Kind::Kill => Step::Kill,
+            Kind::Fast => Step::Fast(self.upset(world)),
+            Kind::Repair => Step::Repair,
+            Kind::Node => Step::Node,
         }
+    }
+
+    fn upset(&mut self, world: &World) -> Upset {
+        if world.fast.is_gone() {
+            return Upset::Back;
+        }
+        let how = self.rng.pick(&[Mishap::Lost, Mishap::AnswerLost, Mishap::Late]);
+        let after = u8::try_from(self.rng.within(0, 6)).unwrap_or(0);
+        let calls = self.rng.weighted(&[(70, 1), (20, 2), (10, 6)]);
+        let dish = self.rng.index(world.model.dishes.len());
+        let kind = self.rng.index(world.model.terms.len());
+        let shelf = if self.rng.chance(75) { Shelf::Dish(dish) } else { Shelf::Kind(kind) };
+        let (from, to) = self.rng.weighted(&[(40, (0, 1)), (40, (2, 20)), (20, (-5, -1))]);
+        let units = self.rng.within(from, to);
+        let user = self.rng.within(1, DINERS);
+        let store = self.rng.index(2);
+        self.rng.weighted(&[
+            (12, Upset::Emptied),
+            (40, Upset::Calls { after, calls, how }),
+            (8, Upset::Gone),
+            (16, Upset::Counter(shelf, units)),
+            (8, Upset::Held(user, store, units.abs())),
+            (5, Upset::Marker(true)),
+            (5, Upset::Marker(false)),
+        ])
     }
 
     fn clock(&mut self) -> i64 {

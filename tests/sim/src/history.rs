@@ -26,6 +26,58 @@ pub(crate) enum Step {
     Jobs(Line),
     /// The core dies while it is idle.
     Kill,
+    /// Something happens to the fast store.
+    Fast(Upset),
+    /// One round of the gate's repair.
+    Repair,
+    /// The lease of the core's node ends, and another core takes the node over.
+    Node,
+}
+
+/// What happens to the fast store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upset {
+    /// Everything in it is lost.
+    Emptied,
+    /// After so many calls, so many go wrong.
+    Calls {
+        /// Calls that still go well.
+        after: u8,
+        /// Calls that do not.
+        calls: u8,
+        /// What becomes of them.
+        how: Mishap,
+    },
+    /// It is out of reach.
+    Gone,
+    /// It is back, with what it had.
+    Back,
+    /// A counter says something else.
+    Counter(Shelf, i64),
+    /// It believes that a user holds so many units at a store.
+    Held(i64, usize, i64),
+    /// The next request at a gate is marked as admitted before, or not, whatever is true.
+    Marker(bool),
+}
+
+/// What becomes of a call to the fast store that is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mishap {
+    /// It has no effect.
+    Lost,
+    /// It has its effect.
+    AnswerLost,
+    /// It has its effect when nobody waits for it any more.
+    Late,
+}
+
+/// What a counter counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shelf {
+    /// Units of a dish.
+    Dish(usize),
+    /// Coupons of a kind.
+    Kind(usize),
 }
 
 /// Commands of one batch, and what goes wrong with it.
@@ -192,6 +244,9 @@ impl fmt::Display for Step {
             Self::Price(dish, price_minor) => write!(f, "dish {dish} now costs {price_minor}"),
             Self::Jobs(line) => write!(f, "jobs {line:?}"),
             Self::Kill => f.write_str("kill"),
+            Self::Fast(upset) => write!(f, "the fast store: {upset:?}"),
+            Self::Repair => f.write_str("repair the gate"),
+            Self::Node => f.write_str("another core takes the node over"),
         }
     }
 }

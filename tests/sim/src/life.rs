@@ -4,15 +4,21 @@
 //! A crash keeps what a killed process leaves: the files as they are at that moment, copied from under the
 //! running engine. Whatever the old life does after that is lost, and the next one opens the copy.
 
+use crate::frail::Frail;
 use crate::history::Fault;
 use crate::setup::Terms;
+use crate::store;
 use core_service::catalog::store::{import, known};
 use core_service::catalog::upload;
 use core_service::clock::ManualClock;
 use core_service::coupons::commands::MakeTemplate;
 use core_service::db::{Db, DbError, Location};
-use core_service::engine::{Engine, FailPoint, Step};
-use core_service::ids::{IdGenerator, MAX_NODE};
+use core_service::engine::{Committed, Engine, FailPoint, Step};
+use core_service::fast::guarded::Guarded;
+use core_service::gate::Gate;
+use core_service::gate::repair::Repairer;
+use core_service::ids::IdGenerator;
+use core_service::ids::lease::NodeLease;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,23 +60,31 @@ pub(crate) struct Life {
     pub(crate) db: Db,
     /// New ids.
     pub(crate) ids: Arc<IdGenerator>,
+    /// The node that they are minted on.
+    pub(crate) lease: NodeLease,
+    /// What stands before the engine.
+    pub(crate) gate: Arc<Gate>,
+    /// Who keeps that in step with the ledger.
+    pub(crate) repairer: Repairer,
     fate: Arc<Fate>,
 }
 
 impl Life {
-    /// Opens the ledger in `root`'s folder of this number, as the program does at its start.
+    /// Opens the ledger in `root`'s folder of this number, as the program does at its start, and a gate over `fast`.
     pub(crate) async fn begin(
         root: &Path,
         number: usize,
         clock: &Arc<ManualClock>,
+        fast: &Arc<Frail>,
     ) -> anyhow::Result<Self> {
         let folder = |number: usize| root.join(format!("life-{number}"));
         let (folder, next) = (folder(number), folder(number + 1));
         fs::create_dir_all(&folder)?;
-        // As with leases, whoever starts after a crash mints on another node.
-        let node = i64::try_from(number)? % (MAX_NODE + 1);
         let db = Db::open(&Location::file(&ledger(&folder))).await?;
-        let ids = Arc::new(IdGenerator::new(clock.clone(), node));
+        // Whoever had the node before is dead; what it reserved is not free until the clock has passed it.
+        store::end_leases(&db).await?;
+        let lease = NodeLease::take(db.clone(), clock.clone()).await?;
+        let ids = Arc::new(lease.ids());
         let plan = Plan { fault: Fault::None, stumbles: 0, commits: 0, dead: false, wal_bytes: 0 };
         let (plan, stumbled) = (Mutex::new(plan), Notify::new());
         let fate = Arc::new(Fate { folder, next, plan, stumbled });
@@ -78,8 +92,15 @@ impl Life {
             let fate = Arc::clone(&fate);
             Arc::new(move |step| fate.pass(step))
         };
-        let engine = Engine::start_failing(db.clone(), clock.clone(), Arc::clone(&ids), fail_point);
-        Ok(Self { engine, db, ids, fate })
+        let fast = Arc::new(Guarded::new(Arc::<Frail>::clone(fast), clock.clone()));
+        let gate = Gate::start(fast, db.clone());
+        gate.known.fill(&db).await?;
+        let told = Arc::clone(&gate);
+        let on_commit = move |committed: &Committed| told.committed(committed);
+        let (ledger, now) = (db.clone(), clock.clone());
+        let engine = Engine::start_failing(ledger, now, Arc::clone(&ids), on_commit, fail_point);
+        let repairer = Repairer::new(format!("life-{number}"));
+        Ok(Self { engine, db, ids, lease, gate, repairer, fate })
     }
 
     /// Loads a merchant's rows.

@@ -2,7 +2,7 @@
 
 use crate::model::{Model, Payment as ModelPayment};
 use crate::store::{Answer, Coupon, Ledger, Payment, Stock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use tiffin_api::coupon::CouponState;
 use tiffin_api::order::OrderState as Order;
@@ -45,6 +45,27 @@ pub(crate) struct Memory {
     /// The first answer under each scope.
     pub(crate) answers: BTreeMap<String, Answer>,
     orders: BTreeMap<i64, (Order, i64)>,
+    /// Ids that were minted for requests, or by another core.
+    minted: BTreeSet<i64>,
+    /// Ids that were minted in the middle of batches.
+    refunds: BTreeSet<i64>,
+}
+
+impl Memory {
+    /// Notes an id that was just minted.
+    pub(crate) fn mint(&mut self, id: i64) -> Result<(), Violation> {
+        let new = !self.refunds.contains(&id) && self.minted.insert(id);
+        hold("ids never repeat", new, || format!("{id}"))
+    }
+
+    fn mint_refunds(&mut self, ledger: &Ledger) -> Result<(), Violation> {
+        for refund in ledger.payments.values().filter_map(|payment| payment.refund.as_ref()) {
+            self.refunds.insert(refund.id);
+            let new = !self.minted.contains(&refund.id);
+            hold("ids never repeat", new, || format!("refund {}", refund.id))?;
+        }
+        Ok(())
+    }
 }
 
 /// States of orders whose money is the store's.
@@ -71,6 +92,7 @@ pub(crate) fn check_ledger(
     check_held(ledger, cap)?;
     check_money(ledger)?;
     check_news(ledger)?;
+    memory.mint_refunds(ledger)?;
     for (id, order) in &ledger.orders {
         let before = memory.orders.insert(*id, (order.state, order.version));
         let Some((state, version)) = before else { continue };

@@ -1,7 +1,7 @@
 //! Makes a failing history short: steps are taken out as long as the same rule is still broken (after Zeller and
 //! Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002).
 
-use crate::history::{Act, Batch, Fault, Step};
+use crate::history::{Act, Batch, Fault, Step, Upset};
 use crate::run::{Plan, Played, replay};
 
 /// The most histories that are tried for one failure.
@@ -36,6 +36,7 @@ pub(crate) fn shrink(seed: u64, plan: &Plan, failed: Played) -> anyhow::Result<P
 fn size(steps: &[Step]) -> usize {
     let weight = |step: &Step| match step {
         Step::Batch(Batch { acts, fault }) => 1 + acts.len() + usize::from(*fault != Fault::None),
+        Step::Fast(Upset::Calls { calls, .. }) => usize::from(*calls),
         _ => 1,
     };
     steps.iter().map(weight).sum()
@@ -74,7 +75,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Takes commands and faults out of the batches that are left.
+    /// Takes commands and faults out of the batches that are left, and lets fewer calls to the fast store fail.
     fn simplify_steps(&mut self) -> anyhow::Result<()> {
         let mut at = 0;
         while at < self.best.steps.len() {
@@ -103,6 +104,11 @@ impl Search<'_> {
                 let acts: Vec<Act> = batch.acts.iter().map(found).collect();
                 let fault = batch.fault;
                 self.try_with(at, Step::Batch(Batch { acts, fault }))?;
+            }
+            if let Some(Step::Fast(Upset::Calls { after, calls: 2.., how })) =
+                self.best.steps.get(at).cloned()
+            {
+                self.try_with(at, Step::Fast(Upset::Calls { after, calls: 1, how }))?;
             }
             at += 1;
         }

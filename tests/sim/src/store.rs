@@ -129,6 +129,13 @@ pub(crate) async fn names(
     Ok((read("SELECT ref, id FROM items").await?, read("SELECT ref, id FROM stores").await?))
 }
 
+/// Ends the leases of all nodes, as time does for cores that do not renew them.
+pub(crate) async fn end_leases(db: &Db) -> Result<(), DbError> {
+    let mut tx = db.write().await?;
+    sqlx::query("UPDATE nodes SET lease_until_ms = 0").execute(&mut *tx).await?;
+    Ok(tx.commit().await?)
+}
+
 impl Ledger {
     /// Reads it.
     pub(crate) async fn read(db: &Db) -> Result<Self, DbError> {

@@ -1,29 +1,28 @@
-//! Commands as the engine takes them, and its outcomes as the model knows them.
+//! Commands as the gate and the engine take them.
 //!
-//! This stands where the core's handlers stand, behind the gate: it makes the same operations with the same keys.
-//! The gate grants nothing, so what it lets through is what is simulated.
+//! This stands where the core's handlers stand: it makes the same operations with the same keys, and asks the gate
+//! what they ask. Twins of a request reach the engine together, as they do through two cores.
 
-use crate::command::{Command, Facts, Key, Said};
+use crate::command::{Command, Key, Said};
 use crate::defects::{Leaks, Panics, Poison};
 use crate::history::{Label, Place, Who, Wish};
+use crate::outcome::{Outcome, answer, flag, gated, told};
 use crate::setup::ADMIN;
-use crate::shown::Shown;
-use axum::response::IntoResponse as _;
 use core_service::auth::keys::Keys;
 use core_service::coupons::commands::{ClaimCoupon, ExpireCoupons, RedeemCoupon, VoidCoupon};
-use core_service::engine::{Done, Engine, Operation, SubmitError};
-use core_service::http::error::ApiError;
-use core_service::idempotency::{Answer, Keyed};
+use core_service::engine::{Done, Engine};
+use core_service::gate::Request;
+use core_service::idempotency::Keyed;
 use core_service::orders::create::Create;
 use core_service::orders::moves::{self, CloseUnpaid, MoveOrder};
 use core_service::orders::state::Move;
 use core_service::payments::commands::{Conclude, Hear, Reconcile, WriteDown};
 use core_service::payments::{refund, sandbox};
 use core_service::pricing::quote_id::Quoted;
-use futures::FutureExt as _;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tiffin_api::ErrorCode;
 use tiffin_api::catalog::Location;
 use tiffin_api::coupon::Coupon;
 use tiffin_api::id::{
@@ -33,7 +32,6 @@ use tiffin_api::order::{Order, PlaceOrder};
 use tiffin_api::payment::{CreatePayment, Payment};
 use tiffin_api::quote::{Basket, BasketLine, Fulfilment};
 use tiffin_api::token::{Principal, Role};
-use tiffin_api::{ErrorCode, Problem};
 
 /// A rule that the core breaks on purpose, to see that the simulation notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -46,15 +44,10 @@ pub(crate) enum Sabotage {
     HearAgain,
     /// A refund that failed is forgotten.
     DropRefunds,
-}
-
-/// What a command came to.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    /// As the model knows it.
-    pub(crate) said: Said,
-    /// The answer's bytes, if it is one.
-    pub(crate) body: Vec<u8>,
+    /// Nobody repairs the gate.
+    LeaveGate,
+    /// The gate takes every key for a new one.
+    RefuseKnown,
 }
 
 /// Makes operations.
@@ -130,6 +123,20 @@ impl Desk {
         Some((*key, Keyed::new(UserId::from_raw(user), &route, &name, &body)))
     }
 
+    /// What a command asks of the gate; nothing if there is none on its way.
+    pub(crate) fn at_gate(&self, command: &Command) -> Option<Request> {
+        let (_, keyed) = self.keyed(command)?;
+        match command {
+            Command::Place { id, place, coupon_ids, key } => {
+                Some(self.create(*id, place, coupon_ids, key.other_body).at_gate(&keyed))
+            }
+            Command::Claim { kind, user, id, .. } => {
+                Some(self.claim(*kind, *user, *id).at_gate(&keyed))
+            }
+            _ => None,
+        }
+    }
+
     /// Has the engine do a command.
     pub(crate) async fn submit(&self, engine: &Engine, command: &Command) -> Outcome {
         // The embedded ledger has one lane: any store names it.
@@ -139,7 +146,7 @@ impl Desk {
             Command::Place { id, place, coupon_ids, key } => {
                 let create = self.create(*id, place, coupon_ids, key.other_body);
                 let keyed = keyed.filter(|_| self.sabotage != Some(Sabotage::ForgetKeys));
-                answer::<Order, _>(engine, lane, keyed, create).await
+                gated::<Order, _>(engine, lane, keyed, create, ErrorCode::OutOfStock).await
             }
             Command::Move { id, store, user, who, wish, .. } => {
                 let principal = self.principal(*user, *who, *store);
@@ -171,9 +178,8 @@ impl Desk {
                 answer::<Payment, _>(engine, lane, keyed, conclude).await
             }
             Command::Claim { kind, user, id, .. } => {
-                let template = CouponTemplateId::from_raw(self.templates[*kind]);
-                let (id, user) = (CouponId::from_raw(*id), UserId::from_raw(*user));
-                answer::<Coupon, _>(engine, lane, keyed, ClaimCoupon { id, template, user }).await
+                let claim = self.claim(*kind, *user, *id);
+                gated::<Coupon, _>(engine, lane, keyed, claim, ErrorCode::CouponSoldOut).await
             }
             Command::Redeem { order_id, id, user, .. } => {
                 let (coupon, order) = (CouponId::from_raw(*id), OrderId::from_raw(*order_id));
@@ -245,6 +251,11 @@ impl Desk {
         }
     }
 
+    fn claim(&self, kind: usize, user: i64, id: i64) -> ClaimCoupon {
+        let template = CouponTemplateId::from_raw(self.templates[kind]);
+        ClaimCoupon { id: CouponId::from_raw(id), template, user: UserId::from_raw(user) }
+    }
+
     fn body(&self, place: &Place, coupon_ids: &[i64], other_body: bool) -> PlaceOrder {
         let line = |(dish, quantity): &(usize, u32)| BasketLine {
             item_id: ItemId::from_raw(self.items[*dish]),
@@ -288,76 +299,5 @@ const fn wish_of(wish: Wish) -> moves::Wish {
         Wish::Ready => moves::Wish::Staff(Move::MarkReady),
         Wish::Dispatch => moves::Wish::Staff(Move::Dispatch),
         Wish::Complete => moves::Wish::Staff(Move::Complete),
-    }
-}
-
-async fn answer<T: Shown, O: Operation<Output = Answer>>(
-    engine: &Engine,
-    lane: StoreId,
-    keyed: Option<Keyed>,
-    operation: O,
-) -> Outcome {
-    let Some(keyed) = keyed else {
-        return match engine.submit(lane, operation).await {
-            Ok(answer) => told::<T>(answer, false),
-            Err(error) => Outcome::of_error(error),
-        };
-    };
-    match engine.submit_keyed(lane, keyed, None, operation).await {
-        Ok(Done::Fresh(answer)) => told::<T>(answer, false),
-        Ok(Done::Replayed(answer)) => told::<T>(answer, true),
-        Err(error) => Outcome::of_error(error),
-    }
-}
-
-/// What an answer says.
-fn told<T: Shown>(answer: Answer, replayed: bool) -> Outcome {
-    let body = answer.body;
-    let facts = if answer.status < 400 {
-        serde_json::from_slice::<T>(&body)
-            .map(|shown| shown.facts(answer.status))
-            .unwrap_or(Facts::Problem("unreadable"))
-    } else {
-        problem(&body)
-    };
-    let said = if facts.status() == answer.status {
-        Said::Answer { replayed, facts }
-    } else {
-        Said::Answer { replayed, facts: Facts::Problem("wrong status") }
-    };
-    Outcome { said, body }
-}
-
-fn problem(body: &[u8]) -> Facts {
-    let code = serde_json::from_slice::<Problem>(body).map(|problem| problem.code);
-    Facts::Problem(code.map_or("unreadable", ErrorCode::as_str))
-}
-
-fn flag(done: Result<bool, SubmitError>) -> Outcome {
-    match done {
-        Ok(flag) => Outcome::bare(Said::Flag(flag)),
-        Err(error) => Outcome::of_error(error),
-    }
-}
-
-impl Outcome {
-    const fn bare(said: Said) -> Self {
-        Self { said, body: Vec::new() }
-    }
-
-    /// An error as a client sees it: the bytes are those of the core's own response.
-    fn of_error(error: SubmitError) -> Self {
-        use core_service::engine::Stop;
-        match error {
-            SubmitError::Stopped(Stop::Refused(refused)) => {
-                let response = ApiError::from(refused).into_response();
-                let body = axum::body::to_bytes(response.into_body(), usize::MAX);
-                let body = body.now_or_never().and_then(Result::ok).unwrap_or_default().to_vec();
-                Self { said: Said::Answer { replayed: false, facts: problem(&body) }, body }
-            }
-            SubmitError::Stopped(Stop::Failed(_)) => Self::bare(Said::Failed),
-            SubmitError::Panicked => Self::bare(Said::Panicked),
-            SubmitError::Busy | SubmitError::Unsettled => Self::bare(Said::Unsettled),
-        }
     }
 }

@@ -1,14 +1,16 @@
 //! The simulation held to its own promises: the same bytes from the same seed, every kind of trouble met, and
 //! every broken rule noticed and made short.
 
-use crate::history::{Act, Batch, Fault, Label, Line, Place, Step, What, Who, Wish};
+use crate::history::{
+    Act, Batch, Fault, Label, Line, Mishap, Place, Shelf, Step, Upset, What, Who, Wish,
+};
 use crate::run::{Plan, draw, replay};
 use crate::shrink::shrink;
 use crate::submit::Sabotage;
 use std::collections::BTreeMap;
 use tiffin_api::payment::{PaymentMethod, ProviderOutcome};
 
-const PLAN: Plan = Plan { steps: 50, sabotage: None };
+const PLAN: Plan = Plan { steps: 60, sabotage: None };
 
 #[test]
 fn a_seed_gives_the_same_bytes_twice_and_another_seed_others() {
@@ -49,6 +51,21 @@ fn fifty_seeds_break_no_rule_and_meet_every_kind_of_trouble() {
         "replayed",
         "a price was edited",
         "an order was placed",
+        "let in by the gate",
+        "turned away: sold out",
+        "turned away: over the cap",
+        "a sweep repaired a counter",
+        "fast store: lost everything",
+        "fast store: is gone",
+        "fast store: is back",
+        "fast store: counts too low",
+        "fast store: counts below nothing",
+        "fast store: counts otherwise",
+        "fast store: miscounts what a user holds",
+        "fast store: forgets a request",
+        "fast store: takes a request for a repeated one",
+        "fault: another core took a node over",
+        "the core moved to another node",
         "closed by the job",
         "a payment went on where it stood",
         "a capture paid an order",
@@ -86,10 +103,15 @@ fn fifty_seeds_break_no_rule_and_meet_every_kind_of_trouble() {
         "refused: store-closed",
         "refused: validation-failed",
     ];
+    let calls = ["admit", "give_back", "load"]
+        .into_iter()
+        .flat_map(|call| ["Lost", "AnswerLost", "Late", "gone"].map(|how| (call, how)))
+        .map(|(call, how)| format!("fast store: {call} was {how}"));
     let missed: Vec<String> = met
         .into_iter()
         .map(str::to_owned)
         .chain(faults)
+        .chain(calls)
         .filter(|it| !seen.contains_key(it))
         .collect();
     assert!(missed.is_empty(), "never met: {missed:?}");
@@ -157,6 +179,35 @@ fn money_of_another_amount_than_the_price_goes_back() {
     holds(&steps, "money came for an order that has another price");
 }
 
+#[test]
+fn a_retry_finds_its_answer_when_all_is_sold_and_the_gate_remembers_nothing() {
+    let all = Shelf::Dish(0);
+    let steps = [
+        together(&[(1, order(&[]))]),
+        Step::Fast(Upset::Emptied),
+        Step::Fast(Upset::Counter(all, 0)),
+        together(&[(1, order(&[])), (2, order(&[]))]),
+    ];
+    holds(&steps, "replayed");
+    holds(&steps, "turned away: sold out");
+}
+
+#[test]
+fn a_store_that_was_gone_is_found_back_and_a_wrong_counter_set_right() {
+    let steps = [
+        together(&[(1, order(&[]))]),
+        Step::Repair,
+        Step::Fast(Upset::Gone),
+        together(&[(2, order(&[])), (3, order(&[]))]),
+        together(&[(4, What::Move(1, Who::Diner, Wish::Cancel))]),
+        Step::Repair,
+        Step::Fast(Upset::Counter(Shelf::Kind(1), -3)),
+        Step::Fast(Upset::Back),
+    ];
+    holds(&steps, "a sweep repaired a counter");
+    holds(&steps, "fast store: give_back was gone");
+}
+
 /// Breaks a rule until a history shows it; returns the rule, and how many steps the shortest one has.
 fn caught(sabotage: Sabotage) -> (&'static str, usize) {
     let plan = Plan { sabotage: Some(sabotage), ..PLAN };
@@ -197,4 +248,30 @@ fn a_webhook_that_is_heard_twice_is_noticed() {
 fn a_refund_that_never_went_out_is_noticed() {
     let (_, steps) = caught(Sabotage::DropRefunds);
     assert!(steps <= 10, "{steps}");
+}
+
+#[test]
+fn a_gate_that_nobody_repairs_is_noticed() {
+    let (rule, steps) = caught(Sabotage::LeaveGate);
+    assert_eq!(rule, "the gate heals");
+    assert!(steps <= 1, "{steps}");
+}
+
+#[test]
+fn a_gate_that_refuses_known_keys_is_noticed() {
+    let (rule, steps) = caught(Sabotage::RefuseKnown);
+    assert_eq!(rule, "nobody is kept from an answer");
+    assert!(steps <= 4, "{steps}");
+}
+
+#[test]
+fn a_call_to_the_fast_store_may_take_effect_when_nobody_waits_any_more() {
+    let late = Upset::Calls { after: 0, calls: 1, how: Mishap::Late };
+    let steps = [
+        together(&[(1, order(&[]))]),
+        Step::Repair,
+        Step::Fast(late),
+        together(&[(2, order(&[]))]),
+    ];
+    holds(&steps, "fast store: admit was Late");
 }

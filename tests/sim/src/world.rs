@@ -2,24 +2,29 @@
 //!
 //! [`World::step`] does a step to all of them and holds the outcome to every rule. Start there.
 
+mod door;
+mod node;
 mod outside;
 mod resolve;
 mod settle;
 
 use crate::command::{Command, Key, Said};
-use crate::history::{Act, Batch, Fault, Label, Line, Step, What};
+use crate::frail::Frail;
+use crate::history::{Act, Batch, Fault, Label, Step, What};
 use crate::life::Life;
 use crate::model::Model;
+use crate::outcome::Outcome;
 use crate::provider::{Heard, Provider};
 use crate::rules::{self, Memory, Violation, hold};
 use crate::setup::{self, Setup};
 use crate::store::{self, Ledger};
-use crate::submit::{Desk, Outcome, Sabotage};
+use crate::submit::{Desk, Sabotage};
 use core_service::auth::keys::Keys;
 use core_service::clock::ManualClock;
+use core_service::db::{Db, Location};
 use futures::future::join_all;
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -30,6 +35,8 @@ use tiffin_api::payment::PaymentMethod;
 const STUCK: Duration = Duration::from_secs(30);
 /// Longer than the engine waits before it tries a batch again.
 const PAUSE: Duration = Duration::from_millis(600);
+/// Timers of the core see no more than this of a leap of the clock: more than the gate and its guard wait for.
+const TIMERS_MOST: Duration = Duration::from_secs(5);
 
 /// A payment that the core has written down and not concluded: what a request's handler keeps in memory.
 #[derive(Debug, Clone)]
@@ -68,6 +75,8 @@ pub(crate) struct World {
     pub(crate) requests: BTreeMap<Label, Sent>,
     /// The ledger as it was after the last step.
     pub(crate) ledger: Ledger,
+    /// The fast store.
+    pub(crate) fast: Arc<Frail>,
     /// What happened, for people and for comparison.
     pub(crate) log: String,
     pub(crate) life: Life,
@@ -77,6 +86,10 @@ pub(crate) struct World {
     lives: usize,
     root: PathBuf,
     clock: Arc<ManualClock>,
+    /// The gate has healed: who was refused once over units that the gate wrongly took for theirs.
+    healed: Option<BTreeSet<(usize, i64)>>,
+    /// A ledger without records, by which sabotage makes the gate forget keys.
+    blank: Option<Db>,
 }
 
 /// Why a history ends early.
@@ -108,7 +121,14 @@ impl World {
         root: PathBuf,
     ) -> anyhow::Result<Self> {
         let clock = Arc::new(ManualClock::at(setup.now_ms));
-        let life = Life::begin(&root, 0, &clock).await?;
+        let fast = Arc::new(Frail::new(clock.clone()));
+        let life = Life::begin(&root, 0, &clock, &fast).await?;
+        let blank = match sabotage {
+            Some(Sabotage::RefuseKnown) => {
+                Some(Db::open(&Location::file(&root.join("blank.sqlite"))).await?)
+            }
+            _ => None,
+        };
         life.import(&setup.import(), setup.now_ms).await?;
         let (items, stores) = store::names(&life.db).await?;
         let desk = Desk {
@@ -128,6 +148,7 @@ impl World {
             handlers: BTreeMap::new(),
             requests: BTreeMap::new(),
             ledger: Ledger::read(&life.db).await?,
+            fast,
             log: String::new(),
             life,
             setup,
@@ -136,6 +157,8 @@ impl World {
             lives: 1,
             root,
             clock,
+            healed: None,
+            blank,
         })
     }
 
@@ -143,6 +166,9 @@ impl World {
     pub(crate) async fn end(self) {
         drop(self.life.engine);
         self.life.db.close().await;
+        if let Some(blank) = self.blank {
+            blank.close().await;
+        }
     }
 
     /// Does a step and holds what came of it to every rule.
@@ -153,6 +179,10 @@ impl World {
             Step::Clock(by_ms) => {
                 self.clock.advance(*by_ms);
                 self.model.now_ms += by_ms;
+                // Timers never run backwards.
+                let for_timers = Duration::from_millis(u64::try_from(*by_ms).unwrap_or(0));
+                tokio::time::advance(for_timers.min(TIMERS_MOST)).await;
+                self.renew_node().await?;
                 self.model.saw(if *by_ms < 0 { "clock: back" } else { "clock: forwards" });
             }
             Step::Ask(pay, line) => self.ask(*pay, *line),
@@ -175,19 +205,23 @@ impl World {
                 self.model.saw("fault: killed while idle");
                 self.rise().await?;
             }
+            Step::Fast(upset) => self.upset(*upset).await,
+            Step::Repair => self.repair().await,
+            Step::Node => self.lose_node().await?,
         }
         self.check().await
     }
 
     /// Compares the ledger with itself and with the model, and notes what it is.
     async fn check(&mut self) -> Result<(), Broken> {
+        self.fast.arrive().await;
         self.ledger = Ledger::read(&self.life.db).await.map_err(anyhow::Error::from)?;
         rules::check_ledger(&self.ledger, self.setup.held_units_cap, &mut self.memory)?;
         rules::check_model(&self.ledger, &self.model, &self.desk.items, &self.desk.scopes)?;
         rules::check_coupons(&self.ledger, &self.model, &self.desk.templates)?;
         let digest = outside::fnv(format!("{:?}", self.ledger).as_bytes());
         self.note(format_args!("  = ledger {digest:016x}"));
-        Ok(())
+        Ok(self.check_gate().await?)
     }
 
     /// Does a batch, and holds the ledger and every outcome to the rules.
@@ -202,7 +236,12 @@ impl World {
             return Ok(());
         }
         self.model.saw("batches");
+        let (commands, passes) = self.enter(commands).await?;
+        if commands.is_empty() {
+            return self.check().await;
+        }
         let outcomes = self.submit(batch.fault, &commands).await?;
+        self.life.gate.settled().await;
         let poisoned =
             commands.iter().any(|(_, command)| matches!(command, Command::Poison { .. }));
         // A batch with a bad neighbour is done one by one: each command is committed once.
@@ -220,6 +259,7 @@ impl World {
         if let Fault::Outage(_) = batch.fault {
             expected.fill(Said::Unsettled);
         }
+        self.leave(&commands, passes, &outcomes).await;
         self.check().await?;
         for (((act, command), outcome), expected) in commands.iter().zip(outcomes).zip(expected) {
             self.deliver(act, command, outcome, expected)?;
@@ -330,36 +370,10 @@ impl World {
 
     /// Starts the core again on what the last one left. What its handlers had in memory is gone.
     async fn rise(&mut self) -> Result<(), Broken> {
-        let next = Life::begin(&self.root, self.lives, &self.clock).await?;
+        let next = Life::begin(&self.root, self.lives, &self.clock, &self.fast).await?;
         self.lives += 1;
         self.handlers.clear();
         std::mem::replace(&mut self.life, next).bury().await?;
         Ok(())
-    }
-
-    /// The core asks the provider for the money of a payment.
-    fn ask(&mut self, pay: Label, line: Line) {
-        let (Some(handler), Some(payment)) =
-            (self.handlers.get_mut(&pay), self.model.payments.get(&pay))
-        else {
-            return;
-        };
-        let amount_minor = payment.amount_minor;
-        if handler.said.is_none() {
-            handler.said = Some(if handler.awaited {
-                self.provider.charge(handler.id, amount_minor, handler.method, line)
-            } else {
-                self.provider.say(handler.id, amount_minor, false, line)
-            });
-            self.count_line(line);
-        }
-    }
-
-    fn count_line(&mut self, line: Line) {
-        match line {
-            Line::Good => {}
-            Line::CutBefore => self.model.saw("fault: a question to the provider was lost"),
-            Line::CutAfter => self.model.saw("fault: an answer of the provider was lost"),
-        }
     }
 }

@@ -24,7 +24,7 @@ impl Model {
         let own_today = count(&|coupon| coupon.user == user && today(coupon));
         let has_all = terms.per_user.is_some_and(|cap| own >= cap)
             || terms.per_user_per_day.is_some_and(|cap| own_today >= cap);
-        let all_gone = count(&|_| true) >= terms.total;
+        let all_gone = self.all_claimed(kind);
         let expires_at_ms = now_ms + terms.valid_for_ms;
         if has_all {
             return self.conflict(key, "coupon-already-claimed");
@@ -45,6 +45,12 @@ impl Model {
         self.coupons.insert(key.label, coupon);
         self.saw("a coupon was claimed");
         self.record(key, Facts::Coupon { status: 201, id, state: State::Claimed })
+    }
+
+    /// Whether no more coupons of a kind may be claimed, by anybody.
+    pub(super) fn all_claimed(&self, kind: usize) -> bool {
+        let claimed = self.coupons.values().filter(|coupon| coupon.kind == kind).count();
+        i64::try_from(claimed).unwrap_or(i64::MAX) >= self.terms[kind].total
     }
 
     pub(super) fn redeem(&mut self, key: Key, order: Label, coupon: Label) -> Said {

@@ -1,7 +1,7 @@
 //! Orders in the model: who gets the units, and which moves there are.
 
 use super::{Model, Order};
-use crate::command::{Facts, Key, Said};
+use crate::command::{Command, Facts, Key, Said};
 use crate::history::{Label, Place, Who, Wish};
 use crate::setup::{DAY, DELIVERY_FEE_MINOR, MINUTE_MS};
 use std::collections::BTreeMap;
@@ -40,6 +40,15 @@ const fn goal(wish: Wish) -> State {
     }
 }
 
+/// Units by dish.
+fn units_of(place: &Place) -> BTreeMap<usize, i64> {
+    let mut units = BTreeMap::new();
+    for (dish, wanted) in &place.lines {
+        *units.entry(*dish).or_insert(0) += i64::from(*wanted);
+    }
+    units
+}
+
 impl Model {
     /// What each line and the delivery cost now, minor units.
     pub(super) fn costs_of(&self, place: &Place) -> Vec<i64> {
@@ -54,19 +63,35 @@ impl Model {
         store == 0 || (DAY.0..DAY.1).contains(&minute)
     }
 
+    fn too_few(&self, units: &BTreeMap<usize, i64>) -> bool {
+        units.iter().any(|(dish, wanted)| self.dishes[*dish].free() < *wanted)
+    }
+
+    /// Whether what a command wants is sold out now.
+    pub(crate) fn sold_out(&self, command: &Command) -> bool {
+        match command {
+            Command::Place { place, .. } => self.too_few(&units_of(place)),
+            Command::Claim { kind, .. } => self.all_claimed(*kind),
+            _ => false,
+        }
+    }
+
+    /// Whether its user would hold more than the cap.
+    pub(crate) fn over_cap(&self, command: &Command) -> bool {
+        let Command::Place { place, .. } = command else { return false };
+        self.held_by(place.user) + units_of(place).values().sum::<i64>() > self.held_units_cap
+    }
+
     pub(super) fn place(&mut self, key: Key, id: i64, place: &Place) -> Said {
         let discounts = match self.discounts(place.user, None, place, &place.coupons) {
             Ok(discounts) => discounts,
             Err(code) => return self.coupon_refused(key, code),
         };
-        let mut units = BTreeMap::new();
-        for (dish, wanted) in &place.lines {
-            *units.entry(*dish).or_insert(0) += i64::from(*wanted);
-        }
+        let units = units_of(place);
         if !self.open(place.store) {
             return self.conflict(key, "store-closed");
         }
-        if units.iter().any(|(dish, wanted)| self.dishes[*dish].free() < *wanted) {
+        if self.too_few(&units) {
             return self.conflict(key, "out-of-stock");
         }
         if self.held_by(place.user) + units.values().sum::<i64>() > self.held_units_cap {

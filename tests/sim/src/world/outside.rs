@@ -1,4 +1,5 @@
-//! What comes from outside the core: webhooks, refunds that are sent, and the jobs' search for work.
+//! What goes to and comes from outside the core: questions to the provider, webhooks, refunds that are sent, and
+//! the jobs' search for work.
 
 use super::{Broken, World};
 use crate::command::Command;
@@ -85,6 +86,32 @@ impl World {
             self.model.saw("fault: a webhook contradicted its payment");
         }
         Ok(Some(Command::Hear { pay, number, event }))
+    }
+
+    /// The core asks the provider for the money of a payment.
+    pub(super) fn ask(&mut self, pay: Label, line: Line) {
+        let (Some(handler), Some(payment)) =
+            (self.handlers.get_mut(&pay), self.model.payments.get(&pay))
+        else {
+            return;
+        };
+        let amount_minor = payment.amount_minor;
+        if handler.said.is_none() {
+            handler.said = Some(if handler.awaited {
+                self.provider.charge(handler.id, amount_minor, handler.method, line)
+            } else {
+                self.provider.say(handler.id, amount_minor, false, line)
+            });
+            self.count_line(line);
+        }
+    }
+
+    pub(super) fn count_line(&mut self, line: Line) {
+        match line {
+            Line::Good => {}
+            Line::CutBefore => self.model.saw("fault: a question to the provider was lost"),
+            Line::CutAfter => self.model.saw("fault: an answer of the provider was lost"),
+        }
     }
 
     /// One round of the jobs, over a line to the provider: what the tables say is due has to be what the model says.

@@ -12,7 +12,9 @@ impl World {
     /// Looks up what an act is about; nothing if that does not exist.
     pub(super) fn resolve(&mut self, act: &Act) -> Result<Option<Command>, Violation> {
         Ok(match act {
-            Act::Request { label, what, other_body, .. } => self.request(*label, what, *other_body),
+            Act::Request { label, what, other_body, .. } => {
+                self.request(*label, what, *other_body)?
+            }
             Act::Conclude(pay) => {
                 let asked = self.handlers.get(pay).filter(|handler| handler.said.is_some());
                 let asked = asked.cloned();
@@ -44,9 +46,19 @@ impl World {
         })
     }
 
-    fn request(&mut self, label: Label, what: &What, other_body: bool) -> Option<Command> {
-        let key = Key { label, other_body };
+    fn request(
+        &mut self,
+        label: Label,
+        what: &What,
+        other_body: bool,
+    ) -> Result<Option<Command>, Violation> {
         let id = self.life.ids.next();
+        self.memory.mint(id)?;
+        Ok(self.command(Key { label, other_body }, what, id))
+    }
+
+    fn command(&mut self, key: Key, what: &What, id: i64) -> Option<Command> {
+        let Key { label, other_body } = key;
         let of = |order: &Label| self.model.orders.get(order).cloned();
         let command = match what {
             What::Place(place) => {

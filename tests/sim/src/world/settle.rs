@@ -1,5 +1,5 @@
 //! The end of every history: faults stop, clients retry what they have no answer to, webhooks arrive, the clock
-//! goes on and the jobs run. Then everything has to come to rest.
+//! goes on and the jobs run. Then everything has to come to rest, and the gate to heal.
 
 use super::{Broken, World};
 use crate::history::{Act, Label, Line, Seal, Step, What};
@@ -16,6 +16,7 @@ impl World {
     /// Brings everything to rest and checks that it is.
     pub(crate) async fn settle(&mut self) -> Result<(), Broken> {
         self.note(format_args!("settle"));
+        self.fast.mend();
         for round in 0..ROUNDS {
             self.retry().await?;
             self.deliver_webhooks().await?;
@@ -24,6 +25,7 @@ impl World {
             self.step(&Step::Clock(wait_ms)).await?;
             self.step(&Step::Jobs(Line::Good)).await?;
         }
+        self.heal().await?;
         Ok(self.check_rest()?)
     }
 
