@@ -77,13 +77,31 @@ CREATE TABLE coupon_counters (
 );
 CREATE INDEX coupon_counters_by_template ON coupon_counters (template_id);
 
--- What happened, numbered without gaps in the order in which readers see it; the relay moves rows here from the outbox.
+-- What happened, for readers outside the transaction: each row a pack of one transaction's news, `events` of them,
+-- as a JSON array without line ends.
+ALTER TABLE outbox RENAME TO outbox_of_rows;
+CREATE TABLE outbox (
+    id BIGINT NOT NULL PRIMARY KEY,
+    events BIGINT NOT NULL,
+    payload TEXT NOT NULL,
+    created_at_ms BIGINT NOT NULL,
+    CHECK (events > 0)
+);
+INSERT INTO outbox (id, events, payload, created_at_ms)
+SELECT id, 1, '[{"topic":"' || topic || '","subject_id":"' || subject_id || '","payload":' || payload || '}]',
+    created_at_ms
+FROM outbox_of_rows;
+DROP TABLE outbox_of_rows;
+
+-- Packs whose news is numbered without gaps in the order in which readers see it: the first of a pack has the number
+-- `first_seq`, the last one `seq`. The relay moves packs here from the outbox.
 CREATE TABLE feed (
     seq BIGINT NOT NULL PRIMARY KEY,
-    topic VARCHAR(64) NOT NULL,
-    subject_id BIGINT NOT NULL,
+    first_seq BIGINT NOT NULL,
     payload TEXT NOT NULL,
-    created_at_ms BIGINT NOT NULL
+    created_at_ms BIGINT NOT NULL,
+    CHECK (first_seq > 0),
+    CHECK (first_seq <= seq)
 );
 
 -- The last number given, in the only row; whoever gives numbers holds its lock.

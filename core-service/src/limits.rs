@@ -187,8 +187,11 @@ pub const NODE_RETRY: Duration = Duration::from_millis(500);
 pub const NODE_LEFT_MS: i64 = 50;
 /// How often a core that starts tries to be faster than others that start.
 pub const NODE_TRIES: usize = 64;
-/// The most rows that the relay numbers in one transaction.
-pub const RELAY_BATCH: i64 = 2_048;
+/// The most news that one row of the outbox packs. A piece of news takes 100 to 200 bytes there, so a full pack
+/// about 50 KB. Not above [`FEED_PAGE`], or readers could not read what was packed.
+pub const OUTBOX_PACK_EVENTS: usize = 256;
+/// The most packs that the relay numbers in one transaction; no more than [`STATEMENT_ROWS`].
+pub const RELAY_BATCH: i64 = 128;
 /// The least wait between two rounds of the relay, unless the first was full: what is committed meanwhile
 /// shares one transaction.
 pub const RELAY_GAP: Duration = Duration::from_millis(25);
@@ -196,24 +199,25 @@ pub const RELAY_GAP: Duration = Duration::from_millis(25);
 pub const RELAY_POLL: Duration = Duration::from_millis(100);
 /// The wait after a round that failed.
 pub const RELAY_RETRY: Duration = Duration::from_millis(500);
-/// How often the rows that wait for their number are counted, and up to how many.
+/// How often the news that waits for its number is counted, and in how many packs at most.
 pub const RELAY_MEASURE: Duration = Duration::from_secs(5);
 /// See [`RELAY_MEASURE`].
 pub const RELAY_BACKLOG_COUNTED: i64 = 100_000;
-/// How long a row stays in the feed, ms.
+/// How long news stays in the feed, ms.
 pub const FEED_KEEP_MS: i64 = 24 * 3_600 * 1_000;
-/// The most rows that stay in the feed.
-pub const FEED_KEEP_ROWS: i64 = 1_000_000;
+/// How much news stays in the feed, the rest of the oldest pack aside.
+pub const FEED_KEEP_EVENTS: i64 = 1_000_000;
 /// How often the feed is pruned.
 pub const FEED_PRUNE_PERIOD: Duration = Duration::from_secs(10);
-/// The most rows that one transaction prunes.
-pub const FEED_PRUNE_ROWS: i64 = 1_000;
+/// The most packs that one transaction prunes.
+pub const FEED_PRUNE_PACKS: i64 = 256;
 /// The wait between two such transactions.
 pub const FEED_PRUNE_PAUSE: Duration = Duration::from_millis(20);
 /// The most readers of the feed at once.
 pub const FEED_READERS: usize = 64;
-/// The most rows that a reader takes from the table at once.
-pub const FEED_PAGE: i64 = 256;
+/// How many numbers beyond its place a reader looks at once: it takes the whole packs among them. As text for its
+/// client that is about 150 KB.
+pub const FEED_PAGE: i64 = 512;
 /// Pages that wait for one reader's client.
 pub const FEED_CHUNKS: usize = 2;
 /// After how long without news a reader is told that the connection still stands.
@@ -353,10 +357,20 @@ pub const AUDIT_TIMEOUT: Duration = Duration::from_secs(4 * 60);
 pub const AUDIT_ANSWER: Duration = Duration::from_secs(8);
 /// The most examples that a check gives of what it found.
 pub const AUDIT_EXAMPLES: usize = 10;
-/// Of how many orders, the newest, an audit reads the snapshots.
+/// Of how many orders, the newest, an audit reads the snapshots and the news.
 pub const AUDIT_SNAPSHOTS: u32 = 100_000;
+/// How much later than the oldest news that is kept an order must have been changed for its news to be there as well,
+/// ms: clocks differ, and news is numbered some time after it was made.
+pub const AUDIT_NEWS_SLACK_MS: i64 = 60_000;
+/// Orders that an audit reads at once to compare them with their news.
+pub const AUDIT_NEWS_ORDERS: i64 = 5_000;
+/// Packs of news that an audit reads at once: about 3 MB of full ones.
+pub const AUDIT_NEWS_PACKS: i64 = 64;
 /// After how long a counter of the gate that is off is looked at again: by then what missed a move was
 /// loaded anew.
 pub const AUDIT_GATE_PAUSE: Duration = Duration::from_millis(2_500);
 /// The most counters that are looked at again.
 pub const AUDIT_GATE_SUSPECTS: usize = 10_000;
+
+const _: () = assert!(OUTBOX_PACK_EVENTS as i64 <= FEED_PAGE);
+const _: () = assert!(RELAY_BATCH <= STATEMENT_ROWS as i64);

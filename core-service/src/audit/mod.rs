@@ -1,12 +1,12 @@
 //! The audit: proves from the tables that the ledger agrees with itself, and the gate's counters with it.
 //!
 //! A [`Check`] is a name and some [`Rule`]s, each a query for the rows that break it; [`store`] has them all.
-//! They run one after the other in one read transaction, so they speak of one moment, take no locks and may run
+//! What news says is packed, so orders are compared with it in [`store::news`] instead. All of them run one after the other in one read transaction, so they speak of one moment, take no locks and may run
 //! beside any load. The gate is compared afterwards ([`gate`]), because its counters know no snapshots.
 //!
 //! Cost: every check reads the tables that it compares once, grouped: stock, orders, lines, payments, coupons
 //! (seconds for a million orders, with one connection and one processor of the database). What would have to
-//! parse every order's snapshot is bounded to the newest [`limits::AUDIT_SNAPSHOTS`]. So one audit runs at a time
+//! parse every order's snapshot or news is bounded to the newest [`limits::AUDIT_SNAPSHOTS`]. So one audit runs at a time
 //! in a core ([`auditor`]), and one core of a ledger does it by itself every [`limits::AUDIT_PERIOD`] ([`job`]).
 //!
 //! Invariants: an audit writes nothing; what it cannot compare it reports as such and never as a violation.
@@ -44,6 +44,7 @@ pub async fn run(
     for check in store::checks() {
         checks.push(examine(&mut tx, check).await?);
     }
+    checks.push(examine_news(&mut tx).await?);
     let money = store::money::totals(&mut tx).await?;
     tx.rollback().await?;
     drop(conn);
@@ -69,6 +70,22 @@ async fn examine(conn: &mut crate::db::Conn, check: &Check) -> Result<AuditCheck
         rows,
         violations,
         examples,
+        took_ms: since(started),
+    })
+}
+
+/// Compares orders with what the feed and the outbox say of them.
+async fn examine_news(conn: &mut crate::db::Conn) -> Result<AuditCheck, DbError> {
+    let started = Instant::now();
+    let compared = store::news::compare(conn).await?;
+    let broken = compared.broken();
+    Ok(AuditCheck {
+        check: "news".to_owned(),
+        compares: "the newest orders have news in the feed or on its way, the newest of it of their version"
+            .to_owned(),
+        rows: compared.orders(),
+        violations: broken.violations,
+        examples: broken.examples,
         took_ms: since(started),
     })
 }

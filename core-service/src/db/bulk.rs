@@ -159,7 +159,8 @@ pub async fn delete(conn: &mut Conn, table: &str, key: &str, keys: &[i64]) -> Re
     Ok(())
 }
 
-fn expect_rows(table: &str, met: u64, named: usize) -> Result<(), DbError> {
+/// Holds a statement to exactly the rows that it named.
+pub fn expect_rows(table: &str, met: u64, named: usize) -> Result<(), DbError> {
     if met == named as u64 {
         return Ok(());
     }
@@ -190,6 +191,13 @@ pub async fn select_in<V: Into<Value> + Clone>(
         found.extend(query.build().fetch_all(&mut *conn).await?);
     }
     Ok(found)
+}
+
+/// Appends `column IN (…)` for keys, at most [`limits::STATEMENT_ROWS`], filled up with the last one.
+pub fn push_in(query: &mut QueryBuilder<Backend>, column: &str, keys: &[i64]) {
+    let filled = keys.len().next_power_of_two();
+    let list = keys.iter().chain(keys.last().into_iter().cycle()).take(filled);
+    push_list(query, column, list.map(|key| Value::Int(*key)));
 }
 
 fn push_list(query: &mut QueryBuilder<Backend>, column: &str, values: impl Iterator<Item = Value>) {

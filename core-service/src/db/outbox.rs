@@ -1,8 +1,19 @@
 //! The outbox: what happened, written in the transaction that made it happen.
+//!
+//! A row is a *pack* of one transaction's news: a JSON array, in the order in which it happened. The relay numbers
+//! packs without looking into them, so writing and moving news costs a few rows for each transaction, however much
+//! happened in it.
+//!
+//! Invariants: a pack holds 1 to [`limits::OUTBOX_PACK_EVENTS`] events, as many as its row counts, and no line ends,
+//! as events of the feed must not. Payloads are made into JSON once, by [`News::new`]; what packs and unpacks them
+//! passes that text on.
 
 use super::{Conn, DbError, bulk};
 use crate::ids::IdGenerator;
-use serde::Serialize;
+use crate::limits;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::fmt::Write as _;
 
 /// A kind of news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +33,8 @@ pub enum Topic {
 }
 
 impl Topic {
-    const fn as_str(self) -> &'static str {
+    /// Its name, which needs no escapes in JSON.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::StoreChanged => "store.changed",
             Self::DealChanged => "deal.changed",
@@ -34,54 +46,92 @@ impl Topic {
     }
 }
 
-/// A row of news that a batch leaves.
+/// Something that a transaction did.
 #[derive(Debug, Clone)]
 pub struct News {
-    /// Its id: unique, in no order that matters.
-    pub id: i64,
-    /// What kind.
-    pub topic: Topic,
-    /// Of which entity.
-    pub subject_id: i64,
-    /// What, as JSON.
-    pub payload: String,
-    /// When.
-    pub created_at_ms: i64,
-}
-
-/// Leaves rows for the relay.
-pub async fn publish_all(conn: &mut Conn, news: Vec<News>) -> Result<(), DbError> {
-    let row = |news: News| {
-        [
-            news.id.into(),
-            news.topic.as_str().into(),
-            news.subject_id.into(),
-            news.payload.into(),
-            news.created_at_ms.into(),
-        ]
-    };
-    let into = "outbox (id, topic, subject_id, payload, created_at_ms)";
-    bulk::insert(conn, into, news.into_iter().map(row).collect()).await
-}
-
-/// Leaves a row for the relay.
-pub async fn publish<T: Serialize>(
-    conn: &mut Conn,
-    ids: &IdGenerator,
     topic: Topic,
     subject_id: i64,
-    payload: &T,
+    payload: String,
+}
+
+impl News {
+    /// News of the entity `subject_id`.
+    pub fn new<T: Serialize>(topic: Topic, subject_id: i64, payload: &T) -> Result<Self, DbError> {
+        Ok(Self { topic, subject_id, payload: serde_json::to_string(payload)? })
+    }
+}
+
+/// News as it stands in a pack.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Packed<'a> {
+    /// What kind.
+    pub topic: &'a str,
+    /// Of which entity.
+    pub subject_id: &'a str,
+    /// What.
+    #[serde(borrow)]
+    pub payload: &'a RawValue,
+}
+
+/// The pack of some news.
+pub fn pack(news: &[News]) -> String {
+    let mut text = String::from("[");
+    for (position, News { topic, subject_id, payload }) in news.iter().enumerate() {
+        let comma = if position == 0 { "" } else { "," };
+        let topic = topic.as_str();
+        // Writing to a String cannot fail.
+        _ = write!(
+            text,
+            r#"{comma}{{"topic":"{topic}","subject_id":"{subject_id}","payload":{payload}}}"#
+        );
+    }
+    text.push(']');
+    text
+}
+
+/// What a pack holds.
+pub fn unpack(pack: &str) -> Result<Vec<Packed<'_>>, DbError> {
+    Ok(serde_json::from_str(pack)?)
+}
+
+/// Leaves news for the relay, all of it made at `now_ms`.
+pub async fn publish(
+    conn: &mut Conn,
+    ids: &IdGenerator,
+    news: &[News],
     now_ms: i64,
 ) -> Result<(), DbError> {
-    sqlx::query(
-        "INSERT INTO outbox (id, topic, subject_id, payload, created_at_ms) VALUES (?, ?, ?, ?, ?)",
-    )
-    .bind(ids.next())
-    .bind(topic.as_str())
-    .bind(subject_id)
-    .bind(serde_json::to_string(payload)?)
-    .bind(now_ms)
-    .execute(conn)
-    .await?;
-    Ok(())
+    let row = |news: &[News]| {
+        let events = i64::try_from(news.len()).expect("a pack is small");
+        [ids.next().into(), events.into(), pack(news).into(), now_ms.into()]
+    };
+    let rows = news.chunks(limits::OUTBOX_PACK_EVENTS).map(row).collect();
+    bulk::insert(conn, "outbox (id, events, payload, created_at_ms)", rows).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pack_is_one_line_and_gives_back_what_went_in() {
+        let payload = serde_json::json!({ "name": "a \"quoted\"\nline, \u{2028} [and] {more}" });
+        let news = [
+            News::new(Topic::OrderChanged, 7, &payload).unwrap(),
+            News::new(Topic::CouponTemplateChanged, i64::MAX, &()).unwrap(),
+        ];
+        let text = pack(&news);
+        assert_eq!(text.lines().count(), 1);
+        let unpacked = unpack(&text).unwrap();
+        let found: Vec<_> =
+            unpacked.iter().map(|n| (n.topic, n.subject_id, n.payload.get())).collect();
+        let payload = payload.to_string();
+        assert_eq!(
+            found,
+            [
+                ("order.changed", "7", payload.as_str()),
+                ("coupon-template.changed", "9223372036854775807", "null"),
+            ]
+        );
+    }
 }

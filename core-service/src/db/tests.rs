@@ -94,9 +94,11 @@ async fn populate_first_version(tx: &mut Conn) {
             .execute(&mut *tx)
             .await
             .unwrap();
-        sqlx::query("INSERT INTO outbox VALUES (?, 'order.changed', ?, '{}', 1000)")
+        let news = serde_json::json!({ "state": state, "store_id": "1", "version": 2 });
+        sqlx::query("INSERT INTO outbox VALUES (?, 'order.changed', ?, ?, 1000)")
             .bind(id + 1)
             .bind(id)
+            .bind(news.to_string())
             .execute(&mut *tx)
             .await
             .unwrap();
@@ -192,8 +194,28 @@ async fn a_ledger_of_the_first_version_comes_along_with_everything_in_it() {
         .await
         .unwrap();
     assert_eq!(minted, crate::ids::EPOCH_MS + 5 + 1);
+    // Each row of its outbox is a pack now.
+    let packs: Vec<(i64, i64, String, i64)> =
+        sqlx::query_as("SELECT id, events, payload, created_at_ms FROM outbox ORDER BY id")
+            .fetch_all(&mut *conn)
+            .await
+            .unwrap();
+    let expected = ORDERS.map(|(id, state, ..)| {
+        let news = format!(
+            "[{{\"topic\":\"order.changed\",\"subject_id\":\"{id}\",\"payload\":\
+             {{\"state\":\"{state}\",\"store_id\":\"1\",\"version\":2}}}}]"
+        );
+        (id + 1, 1, news, 1_000)
+    });
+    assert_eq!(packs, expected);
     drop(conn);
     let report = crate::audit::run(&db, None, 5_000).await.unwrap();
     assert!(report.clean, "{report:#?}");
     check_records(&db).await;
+    let (moved, head) = crate::feed::store::number_waiting(&db).await.unwrap();
+    assert_eq!((moved, head), (5, 5));
+    let page = crate::feed::store::page(&mut db.read().await.unwrap(), 0).await.unwrap();
+    let subjects: Vec<_> =
+        page.packs.iter().map(|pack| pack.above(0).unwrap()[0].1.subject_id).collect();
+    assert_eq!(subjects, ORDERS.map(|(id, ..)| id.to_string()));
 }

@@ -21,5 +21,5 @@ pub(super) async fn save(
     coupons::store::save_counters(conn, dialect, &ledger.coupon_counters).await?;
     inventory::store::save_held(conn, dialect, &ledger.held_units).await?;
     inventory::store::save(conn, &ledger.stock).await?;
-    outbox::publish_all(conn, ledger.take_news()).await
+    outbox::publish(conn, &shared.ids, &ledger.take_news(), now_ms).await
 }

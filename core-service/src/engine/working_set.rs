@@ -127,9 +127,7 @@ impl WorkingSet {
         subject_id: i64,
         payload: &T,
     ) -> Result<(), DbError> {
-        let payload = serde_json::to_string(payload)?;
-        let (id, created_at_ms) = (self.mint(), self.now_ms);
-        self.outbox.push(News { id, topic, subject_id, payload, created_at_ms });
+        self.outbox.push(News::new(topic, subject_id, payload)?);
         Ok(())
     }
 

@@ -1,20 +1,20 @@
 //! The feed: everything that happened, numbered 1, 2, 3… without gaps, for whoever keeps copies of it.
 //!
-//! A business transaction leaves its news in the outbox, under ids that say nothing about the order of
+//! A business transaction leaves its news in the outbox, in packs whose ids say nothing about the order of
 //! commits: of two transactions the one with the lower ids may commit later, and a reader that has gone past
-//! them would never see its rows. So the [`relay`] numbers rows once they are committed, under one lock, and
-//! moves them from the outbox to the feed in the same transaction.
+//! them would never see its news. So the [`relay`] numbers news once it is committed, under one lock, and
+//! moves its packs from the outbox to the feed in the same transaction.
 //!
-//! Invariants: a row is in the outbox or in the feed, never in both or in neither, until it has been pruned.
+//! Invariants: a pack is in the outbox or in the feed, never in both or in neither, until it has been pruned.
 //! Whoever has seen a number has everything below it before them: none appears later. The relay may run in any
-//! number of cores; the lock of the head's row lets one at a time give numbers. A [`reader`] is a place in the
-//! table and a wake-up: it holds a bounded number of rows, however slow its client is, and a client that
+//! number of cores; the lock of the head's row lets one at a time give numbers. A [`reader`] is a place among the
+//! numbers and a wake-up: it holds a bounded number of packs, however slow its client is, and a client that
 //! cannot be served from where it was is told so by a `reset`.
 //!
-//! What two rows about one subject say is told apart by the version in their payload, not by their numbers:
-//! rows that wait in the outbox together are numbered in the order of their ids.
+//! What two pieces of news about one subject say is told apart by the version in their payload, not by their
+//! numbers: packs that wait in the outbox together are numbered in the order of their ids.
 //!
-//! Start with [`relay::run`] for how rows get their numbers and [`http`] for how they are read.
+//! Start with [`relay::run`] for how news gets its numbers and [`http`] for how it is read.
 
 pub mod http;
 pub mod reader;
@@ -49,7 +49,7 @@ impl Default for Feed {
 }
 
 impl Feed {
-    /// Tells the relay that rows have been committed to the outbox. It would find them by itself, only later.
+    /// Tells the relay that news has been committed to the outbox. It would find it by itself, only later.
     pub fn ring(&self) {
         self.bell.notify_one();
     }

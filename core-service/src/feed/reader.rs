@@ -1,10 +1,11 @@
 //! One reader of the feed: where it is, and what it is sent.
 //!
 //! It reads the table page by page and holds what its client has not taken yet: at most
-//! [`limits::FEED_CHUNKS`] pages beside the one being made. A client that takes nothing for
+//! [`limits::FEED_CHUNKS`] pages beside the one being made, some 150 KB each. A place may be in the middle of a
+//! pack: what was sent of it is left out. A client that takes nothing for
 //! [`limits::FEED_STALL`] loses its place.
 
-use super::store::{self, Numbered};
+use super::store::{self, NumberedPack};
 use crate::app::App;
 use crate::db::DbError;
 use crate::limits;
@@ -127,27 +128,21 @@ impl Reader {
         }
     }
 
-    /// Sends all rows above the cursor, and looks whether some were missed.
+    /// Sends all news above the cursor, and looks whether some was missed.
     async fn catch_up(&mut self) -> Result<(), End> {
         loop {
-            let mut conn = self.app.db.read().await?;
-            let page = store::page(&mut conn, self.cursor, limits::FEED_PAGE).await?;
-            let next_is_there = page.first().is_some_and(|first| first.seq == self.cursor + 1);
-            if !next_is_there {
+            let page = store::page(&mut *self.app.db.read().await?, self.cursor).await?;
+            let head = page.head;
+            let (chunk, last) = encode(&page.packs, self.cursor)?;
+            drop(page);
+            if last > self.cursor {
+                self.send(chunk).await?;
+                self.cursor = last;
+            } else if last != head {
                 // Heartbeats come by here, too: after a restore from a backup the head may be below the cursor.
-                let span = store::span(&mut conn).await?;
-                drop(conn);
-                if page.is_empty() && !span.misses(self.cursor) {
-                    return Ok(());
-                }
-                self.reset(span.head).await?;
-                continue;
+                self.reset(head).await?;
             }
-            drop(conn);
-            let full = i64::try_from(page.len()) == Ok(limits::FEED_PAGE);
-            self.send(encode(&page)?).await?;
-            self.cursor = page.last().map_or(self.cursor, |last| last.seq);
-            if !full {
+            if self.cursor == head {
                 return Ok(());
             }
         }
@@ -170,20 +165,26 @@ impl Reader {
     }
 }
 
-/// Rows as events.
-fn encode(rows: &[Numbered]) -> Result<String, DbError> {
+/// The news after `cursor` as events, as far as no number is missing, and the number of the last one.
+fn encode(packs: &[NumberedPack], mut cursor: i64) -> Result<(String, i64), DbError> {
     let mut events = String::new();
-    for row in rows {
-        let news = News {
-            seq: row.seq,
-            topic: row.topic.clone(),
-            subject_id: row.subject_id.to_string(),
-            payload: serde_json::from_str::<serde_json::Value>(&row.payload)?,
-            created_at_ms: row.created_at_ms,
-        };
-        push_event(&mut events, Some(row.seq), &row.topic, &serde_json::to_string(&news)?);
+    for pack in packs {
+        if pack.first_seq > cursor + 1 {
+            break;
+        }
+        for (seq, packed) in pack.above(cursor)? {
+            let news = News {
+                seq,
+                topic: packed.topic.to_owned(),
+                subject_id: packed.subject_id.to_owned(),
+                payload: packed.payload,
+                created_at_ms: pack.created_at_ms,
+            };
+            push_event(&mut events, Some(seq), packed.topic, &serde_json::to_string(&news)?);
+        }
+        cursor = pack.seq;
     }
-    Ok(events)
+    Ok((events, cursor))
 }
 
 /// An event about the feed itself; `moves` the client to the head.

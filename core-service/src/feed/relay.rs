@@ -1,4 +1,4 @@
-//! The relay: it gives the outbox's rows their numbers, and forgets numbered ones after a while.
+//! The relay: it gives the outbox's news its numbers, and forgets numbered news after a while.
 //!
 //! Under load it works at most once each [`limits::RELAY_GAP`] and takes all that has gathered; only a batch
 //! that was full is followed by another at once. So it costs a fixed number of transactions, not one for each
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Numbers rows and prunes the feed until `stop`; then it lets the readers go and ends its round.
+/// Numbers news and prunes the feed until `stop`; then it lets the readers go and ends its round.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let close = async {
         stop.cancelled().await;
@@ -50,7 +50,7 @@ async fn pause(feed: &Feed, failing: bool) {
     _ = timeout(limits::RELAY_POLL, feed.bell.notified()).await;
 }
 
-/// Numbers what waits, at most [`limits::RELAY_BATCH`] rows, and wakes the readers, also for what another core
+/// Numbers what waits, at most [`limits::RELAY_BATCH`] packs, and wakes the readers, also for what another core
 /// has numbered. Whether there may be more.
 pub async fn run_once(app: &App) -> Result<bool, DbError> {
     let (mut head, waiting) = store::look(&mut *app.db.read().await?).await?;
@@ -60,7 +60,7 @@ pub async fn run_once(app: &App) -> Result<bool, DbError> {
     }
     app.feed.show(head);
     app.metrics.feed.head.set(head);
-    Ok(i64::try_from(moved) == Ok(limits::RELAY_BATCH))
+    Ok(moved == limits::RELAY_BATCH)
 }
 
 async fn measure(app: &App) {
@@ -86,7 +86,7 @@ async fn prune(app: &App, stop: &CancellationToken) {
 /// Forgets all that is too old or too much, in small steps with room for others between them.
 pub(super) async fn prune_once(app: &App, stop: &CancellationToken) -> Result<(), DbError> {
     let before_ms = app.clock.now_ms() - limits::FEED_KEEP_MS;
-    let up_to_seq = store::span(&mut *app.db.read().await?).await?.head - limits::FEED_KEEP_ROWS;
+    let up_to_seq = store::span(&mut *app.db.read().await?).await?.head - limits::FEED_KEEP_EVENTS;
     while store::prune(&app.db, before_ms, up_to_seq).await? && !stop.is_cancelled() {
         sleep(limits::FEED_PRUNE_PAUSE).await;
     }

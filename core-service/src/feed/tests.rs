@@ -4,7 +4,7 @@ use super::reader::{Place, Reader};
 use super::{relay, store};
 use crate::app::testing::{self, TestApp};
 use crate::clock::Clock as _;
-use crate::db::outbox::{self, Topic};
+use crate::db::outbox::{self, News, Topic};
 use crate::limits;
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -17,15 +17,26 @@ use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Leaves news of each subject, all of it in one transaction.
 async fn publish(core: &TestApp, subjects: impl Iterator<Item = i64>) {
     let mut tx = core.db.write().await.unwrap();
-    for subject in subjects {
-        let (ids, now_ms) = (&core.ids, core.clock.now_ms());
-        outbox::publish(&mut tx, ids, Topic::OrderChanged, subject, &subject, now_ms)
-            .await
-            .unwrap();
+    let news: Vec<_> = subjects.map(news_of).collect();
+    outbox::publish(&mut tx, &core.ids, &news, core.clock.now_ms()).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Leaves so many packs of one piece of news each.
+async fn publish_packs(core: &TestApp, packs: i64) {
+    let mut tx = core.db.write().await.unwrap();
+    for subject in 0..packs {
+        let now_ms = core.clock.now_ms();
+        outbox::publish(&mut tx, &core.ids, &[news_of(subject)], now_ms).await.unwrap();
     }
     tx.commit().await.unwrap();
+}
+
+fn news_of(subject: i64) -> News {
+    News::new(Topic::OrderChanged, subject, &subject).unwrap()
 }
 
 async fn number_all(core: &TestApp) {
@@ -34,13 +45,17 @@ async fn number_all(core: &TestApp) {
 
 /// Reads the feed as a reader does, page by page, and returns the subjects in order.
 async fn read_on(core: &TestApp, cursor: &mut i64) -> Vec<i64> {
-    let mut conn = core.db.read().await.unwrap();
-    let page = store::page(&mut conn, *cursor, limits::FEED_PAGE).await.unwrap();
-    for row in &page {
-        *cursor += 1;
-        assert_eq!(row.seq, *cursor, "no number is left out, none appears below one that was seen");
+    let page = store::page(&mut core.db.read().await.unwrap(), *cursor).await.unwrap();
+    let mut subjects = Vec::new();
+    for pack in &page.packs {
+        for (seq, news) in pack.above(*cursor).unwrap() {
+            *cursor += 1;
+            assert_eq!(seq, *cursor, "no number is left out, none appears below one that was seen");
+            subjects.push(news.subject_id.parse().unwrap());
+        }
     }
-    page.into_iter().map(|row| row.subject_id).collect()
+    assert!(*cursor <= page.head);
+    subjects
 }
 
 #[tokio::test]
@@ -51,7 +66,7 @@ async fn a_row_is_numbered_when_it_is_committed() {
         return;
     }
     let mut slow = core.db.write().await.unwrap();
-    outbox::publish(&mut slow, &core.ids, Topic::OrderChanged, 1, &"slow", 0).await.unwrap();
+    outbox::publish(&mut slow, &core.ids, &[news_of(1)], 0).await.unwrap();
     publish(&core, 2..=3).await;
     timeout(Duration::from_secs(2), number_all(&core))
         .await
@@ -107,37 +122,82 @@ async fn numbers_have_no_gaps_under_concurrent_commits_and_two_relays() {
 #[tokio::test]
 async fn a_full_batch_is_followed_by_another() {
     let core = testing::app().await;
-    publish(&core, 0..limits::RELAY_BATCH + 1).await;
+    publish_packs(&core, limits::RELAY_BATCH + 1).await;
+    let backlog = store::backlog(&mut core.db.read().await.unwrap(), i64::MAX).await.unwrap();
+    assert_eq!(backlog, limits::RELAY_BATCH + 1);
     assert!(relay::run_once(&core).await.unwrap(), "full");
     assert_eq!(core.feed.head(), limits::RELAY_BATCH);
     assert!(!relay::run_once(&core).await.unwrap());
     assert_eq!(core.feed.head(), limits::RELAY_BATCH + 1);
     assert!(
-        core.metrics.render().contains("tiffin_core_feed_head 2049"),
+        core.metrics.render().contains("tiffin_core_feed_head 129"),
         "{}",
         core.metrics.render()
     );
+}
+
+/// First and last numbers of the packs in the feed.
+async fn packs(core: &TestApp) -> Vec<(i64, i64)> {
+    sqlx::query_as("SELECT first_seq, seq FROM feed ORDER BY seq")
+        .fetch_all(&mut *core.db.read().await.unwrap())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_transaction_with_more_news_than_a_pack_holds_leaves_several_in_order() {
+    let core = testing::app().await;
+    let pack = limits::OUTBOX_PACK_EVENTS as i64;
+    publish(&core, 0..1).await;
+    publish(&core, 0..2 * pack + 3).await;
+    let backlog = store::backlog(&mut core.db.read().await.unwrap(), i64::MAX).await.unwrap();
+    assert_eq!(backlog, 2 * pack + 4, "news is counted, not packs");
+    number_all(&core).await;
+    let numbered = [(1, 1), (2, pack + 1), (pack + 2, 2 * pack + 1), (2 * pack + 2, 2 * pack + 4)];
+    assert_eq!(packs(&core).await, numbered);
+    let (mut cursor, mut subjects) = (1, Vec::new());
+    while cursor < core.feed.head() {
+        subjects.extend(read_on(&core, &mut cursor).await);
+    }
+    assert!(subjects.into_iter().eq(0..2 * pack + 3));
 }
 
 #[tokio::test]
 async fn pruning_takes_the_oldest_and_leaves_no_hole() {
     let core = testing::app().await;
     let stop = CancellationToken::new();
-    publish(&core, 0..limits::FEED_PRUNE_ROWS + 5).await;
+    publish_packs(&core, limits::FEED_PRUNE_PACKS + 5).await;
     core.clock.advance(limits::FEED_KEEP_MS / 2);
-    publish(&core, 0..5).await;
+    publish_packs(&core, 5).await;
     number_all(&core).await;
     let span = async || store::span(&mut core.db.read().await.unwrap()).await.unwrap();
     relay::prune_once(&core, &stop).await.unwrap();
     assert_eq!(span().await.oldest, Some(1), "nothing is too old");
     core.clock.advance(limits::FEED_KEEP_MS / 2 + 1);
     relay::prune_once(&core, &stop).await.unwrap();
-    assert_eq!(span().await.oldest, Some(limits::FEED_PRUNE_ROWS + 6));
+    assert_eq!(span().await.oldest, Some(limits::FEED_PRUNE_PACKS + 6));
 
     let too_many = span().await.head - 2;
     while store::prune(&core.db, 0, too_many).await.unwrap() {}
     assert_eq!(span().await.oldest, Some(too_many + 1));
     assert!(!store::prune(&core.db, 0, 0).await.unwrap());
+}
+
+#[tokio::test]
+async fn packs_are_pruned_whole() {
+    let core = testing::app().await;
+    for _ in 0..3 {
+        publish(&core, 0..10).await;
+    }
+    number_all(&core).await;
+    for (up_to_seq, left) in [(9, 3), (10, 2), (19, 2), (25, 1), (30, 0)] {
+        while store::prune(&core.db, 0, up_to_seq).await.unwrap() {}
+        let packs = packs(&core).await;
+        assert_eq!(packs.len(), left, "up to {up_to_seq}");
+        let span = store::span(&mut core.db.read().await.unwrap()).await.unwrap();
+        assert_eq!(span.oldest, packs.first().map(|(first, _)| *first));
+        assert_eq!(span.head, 30);
+    }
 }
 
 #[test]
@@ -211,7 +271,7 @@ async fn a_client_that_takes_nothing_loses_its_place() {
 #[tokio::test]
 async fn a_reader_that_is_pruned_away_under_way_is_reset() {
     let core = testing::app().await;
-    publish(&core, 0..10).await;
+    publish_packs(&core, 10).await;
     number_all(&core).await;
     let (reader, mut chunks) = open(&core, Some(2)).await;
     while store::prune(&core.db, 0, 8).await.unwrap() {}
@@ -226,4 +286,68 @@ async fn a_reader_that_is_pruned_away_under_way_is_reset() {
     assert_eq!(numbers_until(&mut chunks, 11).await, [11]);
     stop.cancel();
     timeout(Duration::from_secs(1), reading).await.expect("it ends at the stop").unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_goes_on_in_the_middle_of_a_pack_and_hears_each_event_as_ever() {
+    let core = testing::app().await;
+    publish(&core, 71..76).await;
+    number_all(&core).await;
+    for after in 0..5 {
+        let (reader, mut chunks) = open(&core, Some(after)).await;
+        let reading = tokio::spawn(reader.run());
+        chunks.recv().await.unwrap();
+        let chunk = timeout(PATIENCE, chunks.recv()).await.unwrap().unwrap();
+        let event = |seq: i64| {
+            let (subject, now_ms) = (70 + seq, testing::NOW_MS);
+            format!(
+                "id: {seq}\nevent: order.changed\ndata: {{\"seq\":{seq},\
+                 \"topic\":\"order.changed\",\"subject_id\":\"{subject}\",\
+                 \"payload\":{subject},\"created_at_ms\":{now_ms}}}\n\n"
+            )
+        };
+        let expected: String = (after + 1..=5).map(event).collect();
+        assert_eq!(String::from_utf8_lossy(&chunk), expected);
+        drop(chunks);
+        timeout(PATIENCE, reading).await.expect("its client is gone").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_hole_in_the_feed_ends_in_a_reset() {
+    let core = testing::app().await;
+    // A narrow one within a page, and a wide one beyond it.
+    for wide in [false, true] {
+        let before = core.feed.head();
+        publish(&core, 0..3).await;
+        publish(&core, 0..limits::FEED_PAGE * if wide { 2 } else { 0 } + 1).await;
+        publish(&core, 0..1).await;
+        number_all(&core).await;
+        let head = core.feed.head();
+        let mut tx = core.db.write().await.unwrap();
+        let hole = sqlx::query("DELETE FROM feed WHERE seq > ? AND seq < ?");
+        hole.bind(before + 3).bind(head).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let (reader, mut chunks) = open(&core, Some(before)).await;
+        let reading = tokio::spawn(reader.run());
+        chunks.recv().await.unwrap();
+        let seen = numbers_until(&mut chunks, head).await;
+        assert_eq!(seen, [before + 1, before + 2, before + 3, head]);
+        drop(chunks);
+        timeout(PATIENCE, reading).await.expect("its client is gone").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_pack_that_does_not_hold_what_it_counts_is_sent_to_nobody() {
+    let core = testing::app().await;
+    publish(&core, 0..3).await;
+    number_all(&core).await;
+    let mut tx = core.db.write().await.unwrap();
+    sqlx::query("UPDATE feed SET payload = '[]'").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let (reader, mut chunks) = open(&core, Some(0)).await;
+    timeout(PATIENCE, reader.run()).await.expect("the reader is let go");
+    chunks.recv().await.expect("a greeting");
+    assert_eq!(chunks.recv().await, None);
 }

@@ -158,6 +158,7 @@ async fn a_busy_little_world_is_clean() {
     let looked_at =
         |name: &str| report.checks.iter().find(|check| check.check == name).unwrap().rows;
     assert_eq!((looked_at("money"), looked_at("snapshots")), (7, 7));
+    assert_eq!((looked_at("news"), looked_at("feed")), (7, 0));
     assert_eq!((looked_at("coupon-counters"), looked_at("coupon-orders")), (6, 3));
     assert_eq!((report.gate.state, report.gate.off), (AuditGateState::Compared, 0));
     assert!(report.gate.compared >= 2, "tea, and the template: {report:#?}");
@@ -407,17 +408,24 @@ fn money_deeds(world: &World) -> Vec<Deed> {
 
 fn order_deeds(world: &World) -> Vec<Deed> {
     let World { paid, closed, .. } = world;
-    let news = |from: &str, to: &str| {
-        format!(
-            "UPDATE outbox SET subject_id = {to} WHERE topic = 'order.changed' \
-             AND subject_id = {from}"
-        )
+    // As if the pack's news were of something else, or older than it is.
+    let news = |from: String, to: String| {
+        format!("UPDATE outbox SET payload = REPLACE(payload, '{from}', '{to}')")
     };
-    let feed = |seqs: &[i64], head: i64| {
-        let rows: Vec<_> =
-            seqs.iter().map(|s| format!("({s}, 'x', 1, '', 9000000000000)")).collect();
-        let into = "INSERT INTO feed (seq, topic, subject_id, payload, created_at_ms) VALUES";
-        [format!("{into} {}", rows.join(", ")), format!("UPDATE feed_head SET seq = {head}")]
+    let of = |order: &str| format!("\"subject_id\":\"{order}\",\"payload\":{{\"state\"");
+    let captured = |version: i64| {
+        format!("{}:\"PAID\",\"store_id\":\"{}\",\"version\":{version}", of(paid), world.store)
+    };
+    // Numbered packs, of which nothing says that an order has changed.
+    let feed = |packs: &[(i64, i64)], head: i64| {
+        let pack = |(first, last): &(i64, i64)| {
+            let one = "{\"topic\":\"x\",\"subject_id\":\"1\",\"payload\":0}";
+            let news: Vec<_> = (*first..=*last).map(|_| one).collect();
+            format!("({last}, {first}, '[{}]', 9000000000000)", news.join(","))
+        };
+        let packs: Vec<_> = packs.iter().map(pack).collect();
+        let into = "INSERT INTO feed (seq, first_seq, payload, created_at_ms) VALUES";
+        [format!("{into} {}", packs.join(", ")), format!("UPDATE feed_head SET seq = {head}")]
     };
     let empty = ["DELETE FROM feed".to_owned(), "UPDATE feed_head SET seq = 0".to_owned()];
     let lines = |from: &str, to: &str| {
@@ -439,9 +447,34 @@ fn order_deeds(world: &World) -> Vec<Deed> {
             &["total_minor"],
             &format!("id = {closed}"),
         ),
-        deed("feed", "numbers without gaps", &feed(&[1, 3], 3), &empty),
-        deed("feed", "the head is not behind the last number", &feed(&[1, 2], 1), &empty),
-        deed("feed", "an order has left news", &[news(paid, "7")], &[news("7", paid)]),
+        deed("feed", "numbers without gaps", &feed(&[(1, 4), (6, 7)], 7), &empty),
+        deed("feed", "numbers without gaps", &feed(&[(1, 4), (4, 7)], 7), &empty),
+        deed("feed", "the head is not behind the last number", &feed(&[(3, 4), (5, 7)], 6), &empty),
+        deed(
+            "news",
+            "an order has left news",
+            &[news(of(paid), of("7"))],
+            &[news(of("7"), of(paid))],
+        ),
+        deed(
+            "news",
+            "the newest news of an order names its version",
+            &[news(captured(2), captured(1))],
+            &[news(captured(1), captured(2))],
+        ),
+        raised(
+            "news",
+            "the newest news of an order names its version",
+            "orders",
+            &["version"],
+            &format!("id = {paid}"),
+        ),
+        deed(
+            "news",
+            "a pack holds as much news as it counts",
+            &["UPDATE outbox SET events = 103 WHERE events = 3".to_owned()],
+            &["UPDATE outbox SET events = 3 WHERE events = 103".to_owned()],
+        ),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! What the ledger holds, read whole after every step.
 
 use core_service::db::code::from_text;
-use core_service::db::{Conn, Db, DbError};
+use core_service::db::{Conn, Db, DbError, outbox};
 use sqlx::Row as _;
 use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::coupon::CouponState;
@@ -251,10 +251,21 @@ impl Ledger {
         for row in sqlx::query("SELECT event_id FROM webhook_inbox").fetch_all(&mut *conn).await? {
             self.inbox.insert(row.try_get("event_id")?);
         }
-        let news = "SELECT topic, subject_id, payload FROM outbox ORDER BY id";
-        for row in sqlx::query(news).fetch_all(conn).await? {
-            let of = (row.try_get("topic")?, row.try_get("subject_id")?);
-            self.news.entry(of).or_default().push(row.try_get("payload")?);
+        let packs = "SELECT events, payload FROM outbox ORDER BY id";
+        for row in sqlx::query(packs).fetch_all(conn).await? {
+            let pack = outbox::unpack(row.try_get("payload")?)?;
+            let (counted, held): (i64, _) = (row.try_get("events")?, pack.len());
+            if i64::try_from(held) != Ok(counted) {
+                let what = format!("a pack of {counted} pieces of news holds {held}");
+                return Err(DbError::inconsistent(what));
+            }
+            for news in pack {
+                let subject = news.subject_id.parse().map_err(|_| {
+                    DbError::inconsistent(format!("news of {:?}, which is no id", news.subject_id))
+                })?;
+                let of = (news.topic.to_owned(), subject);
+                self.news.entry(of).or_default().push(news.payload.get().to_owned());
+            }
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 mod coupons;
 mod gate;
 pub mod money;
+pub mod news;
 mod orders;
 mod stock;
 

@@ -1,4 +1,4 @@
-//! Orders against their lines, their snapshots and the news of them.
+//! Orders against their lines and their snapshots, and the feed against itself.
 
 use super::{Check, Rule};
 
@@ -49,17 +49,19 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "feed",
-        compares: "the feed has no gaps, and orders since its oldest row have news in it or on their way",
+        compares: "the feed's numbers have no gaps, and none is given that its head does not know",
         rows: "SELECT COUNT(*) FROM feed",
         rules: &[
+            // A pack begins where the one before it ends.
             Rule {
                 name: "numbers without gaps",
                 subject: &["first", "last"],
                 figures: true,
-                breaking: "SELECT f.low, f.high, f.found, f.expected FROM ( \
-                             SELECT MIN(seq) AS low, MAX(seq) AS high, COUNT(*) AS found, \
-                               COALESCE(MAX(seq) - MIN(seq) + 1, 0) AS expected FROM feed \
-                           ) f WHERE f.found <> f.expected",
+                breaking: "SELECT f.first_seq, f.seq, f.first_seq AS found, f.expected FROM ( \
+                             SELECT first_seq, seq, \
+                               COALESCE(LAG(seq) OVER (ORDER BY seq) + 1, first_seq) AS expected \
+                             FROM feed \
+                           ) f WHERE f.first_seq <> f.expected",
             },
             Rule {
                 name: "the head is not behind the last number",
@@ -68,25 +70,6 @@ pub(super) const CHECKS: &[Check] = &[
                 breaking: "SELECT h.id, h.seq AS found, f.high AS expected FROM feed_head h \
                            JOIN (SELECT COALESCE(MAX(seq), 0) AS high FROM feed) f \
                            ON h.seq < f.high",
-            },
-            // Old news is forgotten: whoever ordered well after the oldest news has all of his own. While
-            // nothing has been numbered, the outbox has everything.
-            Rule {
-                name: "an order has left news",
-                subject: &["order"],
-                figures: false,
-                breaking: "SELECT o.id FROM orders o LEFT JOIN ( \
-                             SELECT subject_id FROM outbox \
-                             WHERE topic = 'order.changed' AND subject_id >= :newest \
-                             UNION SELECT subject_id FROM feed \
-                             WHERE topic = 'order.changed' AND subject_id >= :newest \
-                           ) news ON news.subject_id = o.id \
-                           WHERE o.id >= :newest AND news.subject_id IS NULL \
-                           AND o.created_at_ms >= ( \
-                             SELECT CASE WHEN MAX(h.seq) = 0 THEN 0 \
-                               ELSE COALESCE((SELECT MIN(created_at_ms) + 60000 FROM feed), \
-                                 9223372036854775807) END \
-                             FROM feed_head h)",
             },
         ],
     },

@@ -1,12 +1,12 @@
 //! What an import writes, on the caller's write transaction: [`apply`], once [`super::known`] has said that
 //! what the rows were checked against still holds.
 //!
-//! Rows that are already so are not written. Everything that changed leaves through the outbox: one row
+//! Rows that are already so are not written. Everything that changed leaves through the outbox: one piece of news
 //! for each store whose own row, sections or items changed, and one for each deal.
 
 use crate::catalog::upload::{Known, KnownStore, Placed, StoreBatch, share_places};
 use crate::catalog::view::StoredStore;
-use crate::db::outbox::{self, Topic};
+use crate::db::outbox::{self, News, Topic};
 use crate::db::{Conn, DbError, expect_one};
 use crate::deals;
 use crate::deals::state::{StoredDeal, reload, schedule};
@@ -45,12 +45,14 @@ pub async fn apply(
     mut known: Known,
     now_ms: i64,
 ) -> Result<ImportReport, DbError> {
-    let mut report = ImportReport::default();
+    let (mut report, mut news) = (ImportReport::default(), Vec::new());
     for batch in batches {
         let known = known.remove(&batch.store);
-        let writer = StoreWriter { conn: &mut *conn, ids, now_ms, report: &mut report };
+        let writer =
+            StoreWriter { conn: &mut *conn, ids, now_ms, report: &mut report, news: &mut news };
         writer.write(batch, known).await?;
     }
+    outbox::publish(conn, ids, &news, now_ms).await?;
     Ok(report)
 }
 
@@ -80,6 +82,7 @@ struct StoreWriter<'a> {
     ids: &'a IdGenerator,
     now_ms: i64,
     report: &'a mut ImportReport,
+    news: &'a mut Vec<News>,
 }
 
 impl StoreWriter<'_> {
@@ -146,8 +149,8 @@ impl StoreWriter<'_> {
             expect_one(&done, || format!("store {} changed while it was locked", stored.id))?;
         }
         let news = StoreChanged { store_id: stored.id, version };
-        let (topic, subject) = (Topic::StoreChanged, stored.id.raw());
-        outbox::publish(self.conn, self.ids, topic, subject, &news, self.now_ms).await
+        self.news.push(News::new(Topic::StoreChanged, stored.id.raw(), &news)?);
+        Ok(())
     }
 
     async fn write_categories(
@@ -317,8 +320,8 @@ impl StoreWriter<'_> {
             None => deals::store::insert(self.conn, &deal).await?,
         }
         let news = DealChanged { deal_id: deal.id, store_id, version: deal.version };
-        let (topic, subject) = (Topic::DealChanged, deal.id.raw());
-        outbox::publish(self.conn, self.ids, topic, subject, &news, self.now_ms).await
+        self.news.push(News::new(Topic::DealChanged, deal.id.raw(), &news)?);
+        Ok(())
     }
 
     fn new_deal(&self, store_id: StoreId, row: DealRow, item_id: ItemId) -> StoredDeal {

@@ -6,6 +6,8 @@
 //! - [`row_lock`]: a transaction for each order, with `SELECT … FOR UPDATE` on its stock;
 //! - [`async_ack`]: one Lua script in Redis takes the stock, the answer leaves, and the rows follow in bulk.
 //!
+//! Each packs the news of a transaction into one row, as the core does.
+//!
 //! [`shop`] is what they share, [`http`] the server around it, [`store`] the SQL.
 
 pub mod async_ack;

@@ -69,7 +69,7 @@ pub struct Sale {
     pub answer: Answer,
     /// Which request it answers.
     pub keyed: Keyed,
-    /// The id of its outbox row.
+    /// The id of its outbox row, if it has one of its own.
     pub news_id: i64,
 }
 

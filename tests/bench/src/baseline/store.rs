@@ -3,6 +3,7 @@
 //! Statements take portions of fixed sizes, so each is prepared once on a connection, whatever the batch.
 
 use super::shop::Sale;
+use core_service::db::outbox::{self, News, Topic};
 use core_service::engine::catalog::StoreCatalog;
 use core_service::idempotency::{Answer, Keyed};
 use serde::Serialize;
@@ -149,7 +150,8 @@ pub async fn insert_sales(conn: &mut MySqlConnection, sales: &[Sale]) -> Result<
         query.bind(order_id.raw()).bind(*line_no).bind(item_id.raw()).bind(**quantity)
     })
     .await?;
-    insert(conn, OUTBOX, sales, bind_news).await?;
+    let packs: Vec<_> = sales.chunks(core_service::limits::OUTBOX_PACK_EVENTS).collect();
+    insert(conn, OUTBOX, &packs, bind_pack).await?;
     let mut held: BTreeMap<UserId, i64> = BTreeMap::new();
     for sale in sales {
         *held.entry(sale.order.user_id).or_default() += sale.holds.values().sum::<i64>();
@@ -170,7 +172,7 @@ struct Snapshot<'a> {
 
 /// What the core's outbox says of an order.
 #[derive(Serialize)]
-struct News {
+struct OrderChanged {
     state: OrderState,
     version: i64,
     store_id: StoreId,
@@ -200,11 +202,8 @@ const LINES: Insert = Insert {
     row: "(?, ?, ?, ?)",
     ending: "",
 };
-const OUTBOX: Insert = Insert {
-    into: "outbox (id, topic, subject_id, payload, created_at_ms)",
-    row: "(?, ?, ?, ?, ?)",
-    ending: "",
-};
+const OUTBOX: Insert =
+    Insert { into: "outbox (id, events, payload, created_at_ms)", row: "(?, ?, ?, ?)", ending: "" };
 const HELD: Insert = Insert {
     into: "held_units (user_id, units)",
     row: "(?, ?)",
@@ -275,16 +274,20 @@ fn bind_order<'q>(query: Query<'q>, sale: &'q Sale) -> Query<'q> {
         .bind(order.pay_by_ms)
 }
 
-fn bind_news<'q>(query: Query<'q>, sale: &'q Sale) -> Query<'q> {
-    let order = &sale.order;
-    let news = News { state: order.state, version: order.version, store_id: order.store_id };
-    let news = serde_json::to_string(&news).expect("wire documents always serialise");
+/// The news of all sales in one row, as the core packs a batch's.
+fn bind_pack<'q>(query: Query<'q>, sales: &'q &[Sale]) -> Query<'q> {
+    let news_of = |sale: &Sale| {
+        let Order { id, state, version, store_id, .. } = sale.order;
+        let news = OrderChanged { state, version, store_id };
+        News::new(Topic::OrderChanged, id.raw(), &news).expect("wire documents always serialise")
+    };
+    let news: Vec<_> = sales.iter().map(news_of).collect();
+    let first = &sales[0];
     query
-        .bind(sale.news_id)
-        .bind("order.changed")
-        .bind(order.id.raw())
-        .bind(news)
-        .bind(order.created_at_ms)
+        .bind(first.news_id)
+        .bind(i64::try_from(news.len()).expect("a batch is small"))
+        .bind(outbox::pack(&news))
+        .bind(first.order.created_at_ms)
 }
 
 #[cfg(test)]

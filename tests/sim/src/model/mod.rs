@@ -79,7 +79,7 @@ pub(crate) struct Payment {
     pub(crate) ask_at_ms: i64,
     /// Its money on the way back.
     pub(crate) refund: Option<Refund>,
-    /// Rows that it left in the outbox.
+    /// Pieces of news that it left in the outbox.
     pub(crate) news: i64,
 }
 
