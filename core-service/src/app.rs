@@ -141,6 +141,7 @@ pub mod testing {
 
     use super::*;
     use crate::clock::ManualClock;
+    use crate::fast::FastStore;
     use std::ops::Deref;
     use tempfile::TempDir;
 
@@ -164,25 +165,37 @@ pub mod testing {
         }
     }
 
-    /// A fast store of one's own, in process.
-    fn fast(clock: Arc<ManualClock>) -> Arc<Guarded> {
-        Arc::new(Guarded::new(Arc::new(Memory::new(clock.clone())), clock))
+    impl TestApp {
+        /// Another core of the same ledger and clock.
+        pub fn replica(&self, ids: IdGenerator, fast: Arc<dyn FastStore>) -> Arc<App> {
+            start(self.app.db.clone(), &self.clock, ids, fast)
+        }
     }
 
-    /// A fresh, empty core.
-    pub async fn app() -> TestApp {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let clock = Arc::new(ManualClock::at(NOW_MS));
-        let db = Db::open(&crate::db::testing::fresh(folder.path())).await.expect("a fresh ledger");
-        let app = App::start(Parts {
+    fn start(
+        db: Db,
+        clock: &Arc<ManualClock>,
+        ids: IdGenerator,
+        fast: Arc<dyn FastStore>,
+    ) -> Arc<App> {
+        App::start(Parts {
             clock: clock.clone(),
-            ids: Arc::new(IdGenerator::new(clock.clone(), 1)),
-            fast: fast(clock.clone()),
+            ids: Arc::new(ids),
+            fast: Arc::new(Guarded::new(fast, clock.clone())),
             keys: Arc::new(Keys::from_parts([1; 32], [2; 32])),
             sandbox: Sandbox::new(db.clone()),
             settings: Settings::default(),
             db,
-        });
+        })
+    }
+
+    /// A fresh, empty core with a fast store of its own, in process.
+    pub async fn app() -> TestApp {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let clock = Arc::new(ManualClock::at(NOW_MS));
+        let db = Db::open(&crate::db::testing::fresh(folder.path())).await.expect("a fresh ledger");
+        let ids = IdGenerator::new(clock.clone(), 1);
+        let app = start(db, &clock, ids, Arc::new(Memory::new(clock.clone())));
         TestApp { app, clock, _folder: folder }
     }
 }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod coupons;
 pub mod db;
 pub mod deals;
+pub mod edit;
 pub mod engine;
 pub mod fast;
 pub mod feed;

@@ -54,6 +54,11 @@ impl Feed {
         self.bell.notify_one();
     }
 
+    /// Waits until somebody has rung since the last time.
+    pub async fn rung(&self) {
+        self.bell.notified().await;
+    }
+
     /// The last number that this core knows to be given.
     pub fn head(&self) -> i64 {
         *self.head.borrow()

@@ -47,7 +47,7 @@ async fn pause(feed: &Feed, failing: bool) {
         return sleep(limits::RELAY_RETRY).await;
     }
     sleep(limits::RELAY_GAP).await;
-    _ = timeout(limits::RELAY_POLL, feed.bell.notified()).await;
+    _ = timeout(limits::RELAY_POLL, feed.rung()).await;
 }
 
 /// Numbers what waits, at most [`limits::RELAY_BATCH`] packs, and wakes the readers, also for what another core

@@ -140,12 +140,12 @@ async fn load(
         if !faults.is_empty() {
             return Err(refusal(faults).into());
         }
-        let mut tx = app.db.write().await?;
-        if known::still_holds(&mut tx, &upload.store_refs(), &known).await? {
+        let mut edit = app.edit().await?;
+        if known::still_holds(&mut edit, &upload.store_refs(), &known).await? {
             let now_ms = app.clock.now_ms();
             let batches = upload.into_batches();
-            let report = import::apply(&mut tx, &app.ids, batches, known, now_ms).await?;
-            tx.commit().await?;
+            let report = import::apply(&mut edit, &app.ids, batches, known, now_ms).await?;
+            edit.commit().await?;
             return Ok(report);
         }
     }
@@ -177,6 +177,11 @@ fn refusal(faults: Faults) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::testing;
+    use crate::catalog::testing::{file, rows};
+    use crate::fast::memory::Memory;
+    use crate::ids::lease::NodeLease;
+    use futures::FutureExt as _;
 
     #[tokio::test]
     async fn a_turn_lasts_until_the_work_is_done_even_if_the_client_leaves() {
@@ -191,5 +196,24 @@ mod tests {
         assert_eq!(refused.status(), 503);
         finish.send(()).unwrap();
         assert!(desk.turn().await.is_ok(), "the next one gets its turn");
+    }
+
+    #[tokio::test]
+    async fn an_import_rings_for_its_news_and_is_not_begun_without_ids() {
+        let house = testing::app().await;
+        let lease = NodeLease::take(house.db.clone(), house.clock.clone()).await.unwrap();
+        let core = house.replica(lease.ids(), Arc::new(Memory::new(house.clock.clone())));
+        let turn = Desk::default().turn().await.unwrap();
+        let import = async |store| {
+            let (upload, faults) = upload::read(file(&rows(store)).as_bytes());
+            load(&core, &turn, upload, faults).await.map_err(|refused| refused.into_response())
+        };
+        import("noodles").await.unwrap();
+        assert!(core.feed.rung().now_or_never().is_some());
+
+        house.clock.advance(limits::NODE_LEASE_MS);
+        assert_eq!(import("dumplings").await.unwrap_err().status(), 503);
+        house.clock.advance(-limits::NODE_LEASE_MS);
+        import("dumplings").await.unwrap();
     }
 }
