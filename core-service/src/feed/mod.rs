@@ -14,8 +14,12 @@
 //! What two pieces of news about one subject say is told apart by the version in their payload, not by their
 //! numbers: packs that wait in the outbox together are numbered in the order of their ids.
 //!
+//! A core whose relay has numbered news says so on a channel of the fast store, so that the readers of other cores
+//! hear of it at once; without that they do when their own relay looks, at most [`limits::RELAY_POLL`] later.
+//!
 //! Start with [`relay::run`] for how news gets its numbers and [`http`] for how it is read.
 
+mod heard;
 pub mod http;
 pub mod reader;
 pub mod relay;
@@ -27,6 +31,9 @@ use crate::limits;
 use std::sync::Arc;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+
+/// The fast store's channel on which a core that has numbered news says how far.
+const CHANNEL: &str = "feed";
 
 /// What the relay, its callers and the readers share.
 #[derive(Debug)]

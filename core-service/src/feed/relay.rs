@@ -4,21 +4,23 @@
 //! that was full is followed by another at once. So it costs a fixed number of transactions, not one for each
 //! commit.
 
-use super::{Feed, store};
+use super::{CHANNEL, Feed, heard, store};
 use crate::app::App;
 use crate::db::DbError;
+use crate::fast::FastStore as _;
 use crate::limits;
 use std::sync::Arc;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Numbers news and prunes the feed until `stop`; then it lets the readers go and ends its round.
+/// Numbers news, listens to what other cores number and prunes the feed until `stop`; then it lets the readers go
+/// and ends its round.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let close = async {
         stop.cancelled().await;
         app.feed.close();
     };
-    tokio::join!(number(&app, &stop), prune(&app, &stop), close);
+    tokio::join!(number(&app, &stop), heard::listen(&app, &stop), prune(&app, &stop), close);
 }
 
 async fn number(app: &App, stop: &CancellationToken) {
@@ -50,8 +52,8 @@ async fn pause(feed: &Feed, failing: bool) {
     _ = timeout(limits::RELAY_POLL, feed.rung()).await;
 }
 
-/// Numbers what waits, at most [`limits::RELAY_BATCH`] packs, and wakes the readers, also for what another core
-/// has numbered. Whether there may be more.
+/// Numbers what waits, at most [`limits::RELAY_BATCH`] packs, and wakes the readers, those of other cores too, and
+/// this core's also for what another one has numbered. Whether there may be more.
 pub async fn run_once(app: &App) -> Result<bool, DbError> {
     let (mut head, waiting) = store::look(&mut *app.db.read().await?).await?;
     let mut moved = 0;
@@ -60,6 +62,11 @@ pub async fn run_once(app: &App) -> Result<bool, DbError> {
     }
     app.feed.show(head);
     app.metrics.feed.head.set(head);
+    if moved > 0
+        && let Err(error) = app.fast.publish(CHANNEL, head.to_string().into()).await
+    {
+        tracing::debug!(%error, "the other cores will see by themselves what was numbered");
+    }
     Ok(moved == limits::RELAY_BATCH)
 }
 
