@@ -83,7 +83,7 @@ pub async fn span(conn: &mut Conn) -> Result<Span, DbError> {
 pub async fn page(conn: &mut Conn, cursor: i64) -> Result<Page, DbError> {
     let rows = sqlx::query(
         "SELECT h.seq AS head, f.seq, f.first_seq, f.payload, f.created_at_ms FROM feed_head h \
-         LEFT JOIN feed f ON f.seq > ? AND f.seq <= ? WHERE h.id = 1 ORDER BY f.seq",
+         LEFT JOIN feed f ON f.seq > ? AND f.seq <= ? WHERE h.id = 1",
     )
     .bind(cursor)
     .bind(cursor.saturating_add(limits::FEED_PAGE))
@@ -101,6 +101,8 @@ pub async fn page(conn: &mut Conn, cursor: i64) -> Result<Page, DbError> {
             });
         }
     }
+    // To sort them, MariaDB would copy all of it to a temporary table.
+    page.packs.sort_unstable_by_key(|pack| pack.seq);
     Ok(page)
 }
 
