@@ -25,8 +25,8 @@ pub const STATEMENT_ROWS: usize = 256;
 pub const UPDATE_ROWS: usize = 32;
 /// Statements that a connection keeps prepared.
 pub const DB_STATEMENTS: usize = 512;
-/// Connections that write, on MySQL; SQLite has one writer.
-pub const DB_WRITERS: u32 = 16;
+/// Connections that write beside the engine's lanes, on MySQL; SQLite has one writer for everybody.
+pub const DB_WRITERS: u32 = 8;
 /// The most bad rows that one refusal of an import names; the count of the rest stands in its detail.
 pub const IMPORT_ERRORS_LISTED: usize = 100;
 /// The longest Idempotency-Key, bytes.
@@ -292,6 +292,8 @@ pub const NEWS_RECONNECT: Duration = Duration::from_millis(200);
 
 /// Lanes that commit in parallel, on MySQL.
 pub const LANES: usize = 4;
+/// Writing connections of one lane there: for the batch that is being committed and for the next one.
+pub const LANE_CONNECTIONS: u32 = 2;
 /// The most commands that wait in one lane; a full one refuses.
 pub const LANE_QUEUE: usize = 1_024;
 /// The most commands of one batch.

@@ -196,6 +196,19 @@ impl Db {
         Ok(Self { dialect, writer: reader.clone(), reader })
     }
 
+    /// The same ledger with up to `connections` writing connections of its own, opened as they are needed: a
+    /// connection is driven by the runtime that opened it, and waits for whatever else that runtime is at.
+    pub fn writing_apart(&self, connections: u32) -> Self {
+        let options = self.writer.connect_options().as_ref().clone();
+        let writer = pool(self.dialect, true, connections).connect_lazy_with(options);
+        Self { writer, ..self.clone() }
+    }
+
+    /// Closes the connections that write.
+    pub async fn close_writer(&self) {
+        self.writer.close().await;
+    }
+
     /// Which kind of database it is.
     pub const fn dialect(&self) -> Dialect {
         self.dialect
@@ -240,14 +253,16 @@ async fn connect(
     let mut first = options.connect().await?;
     begin_session(&mut first, dialect, writes).await?;
     first.close().await?;
+    pool(dialect, writes, connections).connect_with(options).await
+}
+
+fn pool(dialect: Dialect, writes: bool, connections: u32) -> AnyPoolOptions {
     AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(limits::DB_ACQUIRE_TIMEOUT)
         // A writer that meets a dead connection tries again; asking each time costs a round trip.
         .test_before_acquire(!writes)
         .after_connect(move |conn, _| Box::pin(begin_session(conn, dialect, writes)))
-        .connect_with(options)
-        .await
 }
 
 async fn begin_session(conn: &mut Conn, dialect: Dialect, writes: bool) -> Result<(), sqlx::Error> {

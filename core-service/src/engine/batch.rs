@@ -2,8 +2,8 @@
 
 use super::command::Command;
 use super::operation::Wants;
-use super::{Shared, WorkingSet, load, save};
-use crate::db::DbError;
+use super::{Committed, Shared, WorkingSet, load, save};
+use crate::db::{Db, DbError, Tx};
 use std::sync::Arc;
 
 /// A moment in a batch at which the world may end.
@@ -24,30 +24,51 @@ pub enum Step {
 /// Fails a batch at a step, as a crash or a lost connection there would; for simulation.
 pub type FailPoint = Arc<dyn Fn(Step) -> Result<(), DbError> + Send + Sync>;
 
-/// Loads, decides, saves and commits. After an error none of it happened, unless the error came with the commit:
-/// then it may have.
-pub(super) async fn run(shared: &Shared, commands: &mut [Box<dyn Command>]) -> Result<(), DbError> {
-    let pass = |step| shared.fail_point.as_ref().map_or(Ok(()), |fail_point| fail_point(step));
+/// A batch that is decided and written, and will have happened once it is committed.
+pub(super) struct Saved {
+    tx: Tx,
+    committed: Committed,
+}
+
+/// Loads, decides and saves. After an error none of it happened.
+pub(super) async fn prepare(
+    shared: &Shared,
+    db: &Db,
+    commands: &mut [Box<dyn Command>],
+) -> Result<Saved, DbError> {
     let mut wants = Wants::default();
     for command in commands.iter() {
         command.wants(&mut wants);
     }
     // As many ids as a batch takes are there, or none is begun.
     shared.ids.check()?;
-    let mut tx = shared.db.write().await?;
-    pass(Step::Begun)?;
+    let (dialect, mut tx) = (db.dialect(), db.write().await?);
+    shared.pass(Step::Begun)?;
     let mut ledger = WorkingSet::new(shared.clock.now_ms(), Arc::clone(&shared.ids));
-    load::load(shared, &mut tx, wants, &mut ledger).await?;
-    pass(Step::Loaded)?;
+    load::load(&shared.catalog, dialect, &mut tx, wants, &mut ledger).await?;
+    shared.pass(Step::Loaded)?;
     for command in commands.iter_mut() {
         command.decide(&mut ledger);
     }
-    pass(Step::Decided)?;
+    shared.pass(Step::Decided)?;
     let committed = ledger.committed();
-    save::save(shared, &mut tx, ledger).await?;
-    pass(Step::Saved)?;
-    tx.commit().await?;
-    pass(Step::Committed)?;
-    (shared.on_commit)(&committed);
-    Ok(())
+    save::save(dialect, &shared.ids, &mut tx, ledger).await?;
+    shared.pass(Step::Saved)?;
+    Ok(Saved { tx, committed })
+}
+
+impl Saved {
+    /// Makes it last, and tells of it. After an error it may have happened or not.
+    pub(super) async fn commit(self, shared: &Shared) -> Result<(), DbError> {
+        self.tx.commit().await?;
+        shared.pass(Step::Committed)?;
+        (shared.on_commit)(&self.committed);
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn pass(&self, step: Step) -> Result<(), DbError> {
+        self.fail_point.as_ref().map_or(Ok(()), |fail_point| fail_point(step))
+    }
 }

@@ -4,20 +4,21 @@
 //! units, stock, each by its key. Whatever hangs on an order (lines, payments, refunds) is only written under that order's lock and
 //! needs none of its own. Stock comes last: it is what others wait for.
 
+use super::WorkingSet;
+use super::catalog::CatalogCache;
 use super::operation::Wants;
-use super::{Shared, WorkingSet};
-use crate::db::{Conn, DbError};
+use crate::db::{Conn, DbError, Dialect};
 use crate::orders::state::{counts_as_order, holds_stock};
 use crate::{coupons, idempotency, inventory, orders, payments};
 
 /// Fills the working set.
 pub(super) async fn load(
-    shared: &Shared,
+    catalog: &CatalogCache,
+    dialect: Dialect,
     conn: &mut Conn,
     mut wants: Wants,
     ledger: &mut WorkingSet,
 ) -> Result<(), DbError> {
-    let dialect = shared.db.dialect();
     idempotency::store::load(conn, &wants.scopes, &mut ledger.answers).await?;
     payments::store::load_inbox(conn, &wants.events, &mut ledger.inbox).await?;
 
@@ -47,6 +48,6 @@ pub(super) async fn load(
             }
         }
     }
-    ledger.catalog = shared.catalog.load(conn, &wants.stores).await?;
+    ledger.catalog = catalog.load(conn, &wants.stores).await?;
     inventory::store::lock(conn, dialect, wants.items, &mut ledger.stock).await
 }

@@ -4,7 +4,7 @@
 //! under way and does it in one transaction ([`batch`]): load and lock the rows that the commands name
 //! ([`load`]), decide each command in the order of arrival over the [`WorkingSet`], write what changed in bulk
 //! ([`save`]), commit, and only then answer each. So a hot row is locked once for hundreds of orders, and no
-//! answer is ahead of its commit.
+//! answer is ahead of its commit. While a batch is flushed to the disk, its lane is at the next one.
 //!
 //! Invariants: what one command did is undone if it is refused or panics, and the others go on; nothing is
 //! answered with success before its commit; a commit whose outcome is unknown is settled by doing the batch
@@ -101,7 +101,6 @@ impl From<SubmitError> for ApiError {
 
 /// What every lane works with.
 pub(crate) struct Shared {
-    db: Db,
     clock: Arc<dyn Clock>,
     ids: Arc<IdGenerator>,
     catalog: CatalogCache,
@@ -153,10 +152,10 @@ impl Engine {
         };
         let (catalog, meter) = (CatalogCache::default(), Meter::default());
         let counted = meter.clone();
-        let shared = Arc::new(Shared { db, clock, ids, catalog, fail_point, on_commit, meter });
+        let shared = Arc::new(Shared { clock, ids, catalog, fail_point, on_commit, meter });
         let start = |_| {
             let (sender, queue) = mpsc::channel(limits::LANE_QUEUE);
-            tokio::spawn(lane::run(Arc::clone(&shared), queue));
+            lane::start(Arc::clone(&shared), &db, queue);
             sender
         };
         Self { lanes: (0..lanes).map(start).collect(), meter: counted }

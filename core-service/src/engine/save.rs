@@ -1,17 +1,19 @@
 //! Writes what a batch has changed.
 
-use super::{Shared, WorkingSet};
-use crate::db::{Conn, DbError, outbox};
+use super::WorkingSet;
+use crate::db::{Conn, DbError, Dialect, outbox};
+use crate::ids::IdGenerator;
 use crate::{coupons, idempotency, inventory, orders, payments};
 
 /// Writes the changes, kind by kind, in bulk.
 pub(super) async fn save(
-    shared: &Shared,
+    dialect: Dialect,
+    ids: &IdGenerator,
     conn: &mut Conn,
     mut ledger: WorkingSet,
 ) -> Result<(), DbError> {
-    let (dialect, now_ms) = (shared.db.dialect(), ledger.now_ms);
-    idempotency::store::save(conn, &ledger.answers, || ledger.mint()).await?;
+    let now_ms = ledger.now_ms;
+    idempotency::store::save(conn, &ledger.answers, || ids.next()).await?;
     payments::store::save_inbox(conn, &ledger.inbox, now_ms).await?;
     orders::store::save(conn, &ledger.orders, &ledger.holds).await?;
     payments::store::save(conn, &ledger.payments).await?;
@@ -21,5 +23,5 @@ pub(super) async fn save(
     coupons::store::save_counters(conn, dialect, &ledger.coupon_counters).await?;
     inventory::store::save_held(conn, dialect, &ledger.held_units).await?;
     inventory::store::save(conn, &ledger.stock).await?;
-    outbox::publish(conn, &shared.ids, &ledger.take_news(), now_ms).await
+    outbox::publish(conn, ids, &ledger.take_news(), now_ms).await
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlPool};
 use sqlx::{AssertSqlSafe, Executor as _, MySql, Row as _};
 use std::collections::{BTreeMap, HashMap};
-use tiffin_api::id::{ItemId, StoreId, UserId};
+use tiffin_api::id::{ItemId, OrderId, StoreId, UserId};
 use tiffin_api::import::ItemRow;
 use tiffin_api::order::{Order, OrderState};
 use tiffin_api::quote::{Fulfilment, Pricing};
