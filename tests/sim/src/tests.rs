@@ -4,6 +4,7 @@
 use crate::history::{
     Act, Batch, Fault, Label, Line, Mishap, Place, Shelf, Step, Upset, What, Who, Wish,
 };
+use crate::rules::Memory;
 use crate::run::{Plan, draw, replay};
 use crate::shrink::shrink;
 use crate::submit::Sabotage;
@@ -274,4 +275,11 @@ fn a_call_to_the_fast_store_may_take_effect_when_nobody_waits_any_more() {
         together(&[(2, order(&[]))]),
     ];
     holds(&steps, "fast store: admit was Late");
+}
+
+#[test]
+fn an_id_that_repeats_is_noticed() {
+    let mut memory = Memory::default();
+    assert_eq!([1, 2].map(|id| memory.mint(id)), [Ok(()), Ok(())]);
+    assert_eq!(memory.mint(1).unwrap_err().rule, "ids never repeat");
 }
