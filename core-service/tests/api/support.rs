@@ -83,7 +83,8 @@ async fn fast_store(clock: Arc<ManualClock>) -> Arc<dyn FastStore> {
     let client = redis::Client::open(url.as_str()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     redis::cmd("FLUSHDB").exec_async(&mut connection).await.unwrap();
-    Arc::new(Redis::open(&url).unwrap())
+    // What a busy machine makes slow, a test must not take for gone.
+    Arc::new(Redis::open_within(&url, Duration::from_secs(10)).unwrap())
 }
 
 /// A running core.

@@ -102,8 +102,12 @@ fn durability_arguments(durability: Durability) -> &'static [&'static str] {
     match durability {
         Durability::Durable => &[
             "--innodb-flush-log-at-trx-commit=1",
-            "--innodb-buffer-pool-size=512M",
-            "--innodb-log-file-size=256M",
+            "--innodb-buffer-pool-size=1G",
+            "--innodb-log-file-size=1G",
+            // Pages written each second while there is time; the default is for a spinning disk, and lets the log
+            // fill up until every client has to write pages.
+            "--innodb-io-capacity=2000",
+            "--innodb-io-capacity-max=4000",
         ],
         // The log reaches the system with each commit's write or a second later, and nothing waits
         // for a disk.

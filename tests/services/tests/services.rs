@@ -108,7 +108,7 @@ fn durability_is_what_was_asked_for() {
 
     // The same data serves both; its log is resized at the start.
     let services = Services::start(&Options::own(folder.path(), Durability::Durable)).unwrap();
-    assert_eq!(settings(&services), "1 ON O_DIRECT 512 256 utf8mb4 utf8mb4_bin OFF 400 OFF ON");
+    assert_eq!(settings(&services), "1 ON O_DIRECT 1024 1024 utf8mb4 utf8mb4_bin OFF 400 OFF ON");
 }
 
 #[test]

@@ -27,6 +27,9 @@ pub async fn run(
     if in_large < limits::LARGE_TABLE_ORDERS {
         progress.step(&format!("no time to fill the large table beyond {in_large} orders"));
     }
+    for running in [&small, &large] {
+        store::settle(&world.pool, &running.market.place.database).await?;
+    }
     progress.prepared(true);
     progress.step("a large table beside a small one");
     for round in 1..=plan.rounds {

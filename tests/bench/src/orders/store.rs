@@ -5,7 +5,9 @@ use anyhow::Context as _;
 use core_service::ids::EPOCH_MS;
 use sqlx::mysql::{MySqlConnection, MySqlPool};
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+use std::time::Instant;
 use tiffin_api::id::{ItemId, StoreId};
+use tokio::time::sleep;
 
 /// How much of the ledger a measurement may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +130,31 @@ pub async fn fill(
     one.close().await?;
     other.close().await?;
     Ok(added)
+}
+
+/// Brings a filled ledger to where selling would have brought it: the indexes among whose rows new orders land are
+/// in memory, and not only the last rows of the filling; and those are on the disk.
+pub async fn settle(pool: &MySqlPool, database: &str) -> anyhow::Result<()> {
+    let mut conn = pool.acquire().await?;
+    let deadline = Instant::now() + limits::SETTLE_WITHIN;
+    while dirty_pages(&mut conn).await? > limits::SETTLED_PAGES && Instant::now() < deadline {
+        sleep(limits::POLL).await;
+    }
+    let indexes = [
+        ("orders", "orders_by_user"),
+        ("orders", "orders_by_deadline"),
+        ("idempotency", "scope"),
+        ("held_units", "PRIMARY"),
+    ];
+    let count = indexes.map(|(table, index)| {
+        format!("SELECT COUNT(*) FROM {database}.{table} FORCE INDEX ({index})")
+    });
+    run(&mut conn, &count).await
+}
+
+async fn dirty_pages(conn: &mut MySqlConnection) -> anyhow::Result<u64> {
+    let show = "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'";
+    variable(conn, show).await?.parse().context("a count")
 }
 
 async fn run(conn: &mut MySqlConnection, statements: &[String]) -> anyhow::Result<()> {
