@@ -1,39 +1,55 @@
-//! The admin listener: `/metrics`, `/healthz`, `/readyz`. For the core team; never for clients.
+//! The admin listener: `/metrics`, `/healthz`, `/readyz`, and `POST /purge`. For the core team; never for clients.
+//!
+//! A purge is JSON, `{"tags": ["store:7"], "kind": "soft"}` or `{"all": true}`; without a kind it is hard. The 204 leaves when
+//! it is in effect: whoever asks after that is not given what it named.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Deserialize;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::cache::{Cache, Purge};
 use crate::limits;
 use crate::metrics::Metrics;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// What every connection needs.
+struct Admin {
+    metrics: Arc<Metrics>,
+    cache: Arc<Cache>,
+    stopping: CancellationToken,
+}
 
 /// Serves until the task is dropped. `stopping` turns `/readyz` to 503, so that a balancer looks
 /// elsewhere while requests in progress finish.
 pub(crate) async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
+    cache: Arc<Cache>,
     stopping: CancellationToken,
 ) {
+    let admin = Arc::new(Admin { metrics, cache, stopping });
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(limits::ACCEPT_PAUSE).await;
             continue;
         };
-        let (metrics, stopping) = (Arc::clone(&metrics), stopping.clone());
+        let admin = Arc::clone(&admin);
         let service = service_fn(move |request: Request<Incoming>| {
-            let response = answer(request.uri().path(), &metrics, &stopping);
-            async move { Ok::<_, Infallible>(response) }
+            let admin = Arc::clone(&admin);
+            async move { Ok::<_, Infallible>(admin.answer(request).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -47,23 +63,100 @@ pub(crate) async fn serve(
     }
 }
 
-fn answer(path: &str, metrics: &Metrics, stopping: &CancellationToken) -> Response<Full<Bytes>> {
-    let (status, content_type, body) = match path {
-        "/metrics" => match metrics.text() {
-            Ok(text) => (StatusCode::OK, OPEN_METRICS, text),
-            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", error.to_string()),
-        },
-        "/healthz" => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
-        "/readyz" if stopping.is_cancelled() => {
-            (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "stopping\n".to_owned())
+impl Admin {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        match request.uri().path() {
+            "/metrics" => {
+                self.cache.measure();
+                match self.metrics.text() {
+                    Ok(text) => response(StatusCode::OK, OPEN_METRICS, text),
+                    Err(e) => response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, e.to_string()),
+                }
+            }
+            "/healthz" => response(StatusCode::OK, TEXT, "ok\n"),
+            "/readyz" if self.stopping.is_cancelled() => {
+                response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n")
+            }
+            "/readyz" => response(StatusCode::OK, TEXT, "ready\n"),
+            "/purge" if request.method() == Method::POST => self.purge(request.into_body()).await,
+            "/purge" => {
+                let mut response =
+                    response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "a purge is a POST\n");
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+                response
+            }
+            _ => {
+                let paths = "/metrics, /healthz, /readyz and /purge are served here\n";
+                response(StatusCode::NOT_FOUND, TEXT, paths)
+            }
         }
-        "/readyz" => (StatusCode::OK, "text/plain", "ready\n".to_owned()),
-        _ => {
-            let paths = "/metrics, /healthz and /readyz are served here\n";
-            (StatusCode::NOT_FOUND, "text/plain", paths.to_owned())
+    }
+
+    async fn purge(&self, body: Incoming) -> Response<Full<Bytes>> {
+        let body = Limited::new(body, limits::MAX_PURGE_BYTES).collect();
+        let body = match timeout(limits::ADMIN_READ_TIMEOUT, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => {
+                let text = format!("the limit is {} bytes\n", limits::MAX_PURGE_BYTES);
+                return response(StatusCode::PAYLOAD_TOO_LARGE, TEXT, text);
+            }
+            Err(_) => return response(StatusCode::REQUEST_TIMEOUT, TEXT, "the body is late\n"),
+        };
+        let order: Order = match serde_json::from_slice(&body) {
+            Ok(order) => order,
+            Err(error) => return response(StatusCode::BAD_REQUEST, TEXT, format!("{error}\n")),
+        };
+        let kind = order.kind.unwrap_or_default().into();
+        match (order.all, &order.tags[..]) {
+            (true, []) => self.cache.purge_all(kind),
+            (false, [_, ..]) => self.cache.purge(order.tags.iter().map(String::as_str), kind),
+            (true, [_, ..]) | (false, []) => {
+                let text = "say either what tags, in \"tags\", or \"all\": true\n";
+                return response(StatusCode::BAD_REQUEST, TEXT, text);
+            }
         }
-    };
-    let mut response = Response::new(Full::from(body));
+        tracing::info!(tags = ?order.tags, all = order.all, ?kind, "purged");
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
+    }
+}
+
+/// What to purge.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    all: bool,
+    kind: Option<Kind>,
+}
+
+/// How to purge it.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Soft,
+    #[default]
+    Hard,
+}
+
+impl From<Kind> for Purge {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Soft => Self::Soft,
+            Kind::Hard => Self::Hard,
+        }
+    }
+}
+
+fn response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response

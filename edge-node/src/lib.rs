@@ -6,19 +6,22 @@
 //! a metric for whatever happens.
 //!
 //! Where to start: [`Node::start`] puts the parts together. A request then goes `server` (limits,
-//! clean headers) → `site` (route) → `instances` (a guest) → `host` (what the guest asks for).
+//! clean headers) → `cache` (nobody is woken for what is there) → `site` (route) → `instances` (a guest) →
+//! `host` (what the guest asks for).
 //!
 //! Invariants, each held by tests:
 //! 1. a guest that loops, traps or eats memory harms only its own requests;
 //! 2. a component reaches only the hosts and stores that the manifest grants it;
 //! 3. nothing from a client is trusted: sizes are bounded, `spin-*` headers are the node's own;
 //! 4. identical reads in progress reach the upstream once;
-//! 5. every limit has a name, in [`limits`].
+//! 5. every limit has a name, in [`limits`];
+//! 6. what was purged is never shown again, and an answer's own word on who may have it holds: see `cache`.
 
 pub mod limits;
 
 mod admin;
 mod body;
+mod cache;
 mod compile;
 mod engine;
 mod host;

@@ -164,3 +164,42 @@ pub const STORE_ENTRY_OVERHEAD_BYTES: usize = 96;
 pub const MAX_OPEN_STORES: usize = 256;
 /// Bytes of keys that one listing returns.
 pub const MAX_LISTED_BYTES: usize = 4 << 20;
+
+// --- the shared cache ----------------------------------------------------------------------------
+
+/// Bytes of all stored answers; what is used least goes first.
+pub const MAX_CACHE_BYTES: u64 = 256 << 20;
+/// Bytes of one stored body; a longer one is passed on as it comes.
+pub const MAX_CACHED_BODY_BYTES: usize = 4 << 20;
+/// What one entry costs beside its key, headers and bodies.
+pub const CACHE_ENTRY_OVERHEAD_BYTES: usize = 1_024;
+/// Variants of one URI; the one stored first goes first.
+pub const MAX_CACHE_VARIANTS: usize = 16;
+/// Headers that one answer may vary by; one that names more is not stored.
+pub const MAX_VARY_NAMES: usize = 8;
+/// Tags of one answer; one with more is not stored, because it could not be purged by all of them.
+pub const MAX_TAGS_PER_ENTRY: usize = 32;
+/// Slots that tags share by hash; at 15,000 tags in use a purge reaches a stranger in one of four cases.
+pub const TAG_SLOTS: usize = 1 << 16;
+/// How long the rest of a body may take that is to be stored; a slower one is passed on as it comes.
+pub const FILL_BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Fetches that others may join, in progress at a time; beyond, each fetches for itself.
+pub const MAX_CACHE_FLIGHTS: usize = 4_096;
+/// How long a request waits for the fetch of another before it goes by itself.
+pub const COLLAPSE_PATIENCE: Duration = Duration::from_secs(5);
+/// How many fetches of others a request waits for in a row: one may bring another variant, or be purged.
+pub const MAX_JOINS: usize = 3;
+/// Slots for keys whose answers are not to be shared.
+pub const UNSHARED_SLOTS: usize = 1 << 16;
+/// How long such a key is remembered.
+pub const UNSHARED_MEMORY_MS: i64 = 10_000;
+/// After a function failed, how long nobody waits for it who has a stale answer.
+pub const FAILURE_MEMORY_MS: i64 = 1_000;
+/// Refreshes in the background in progress at a time.
+pub const MAX_REFRESHES: usize = 256;
+/// A shorter body is not compressed.
+pub const MIN_COMPRESSED_BODY_BYTES: usize = 512;
+/// Bodies that are compressed at a time; beyond, they are sent as they are.
+pub const MAX_COMPRESSORS: usize = 4;
+/// Bytes of one purge on the admin listener.
+pub const MAX_PURGE_BYTES: usize = 64 << 10;

@@ -4,6 +4,7 @@
 //! bounded by the application.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -14,6 +15,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::cache::Purge;
+
 /// Upper bounds of the latency histogram: from a hit in instance memory to the longest deadline.
 const LATENCY_BOUNDS_SECONDS: [f64; 13] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0];
@@ -22,9 +25,9 @@ const LATENCY_BOUNDS_SECONDS: [f64; 13] =
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(crate) struct RequestLabels {
     /// The component's id, or `-` when the node answered.
-    pub(crate) component: String,
+    pub(crate) component: Arc<str>,
     /// The route as written, or `-`.
-    pub(crate) route: String,
+    pub(crate) route: Arc<str>,
     /// `2xx` and so on.
     pub(crate) status: &'static str,
 }
@@ -33,7 +36,7 @@ pub(crate) struct RequestLabels {
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(crate) struct ComponentLabel {
     /// The id.
-    pub(crate) component: String,
+    pub(crate) component: Arc<str>,
 }
 
 /// How an instance ended before its time.
@@ -59,6 +62,31 @@ pub(crate) struct OutboundLabels {
 pub(crate) struct CollapseLabel {
     /// `flight` (shared one in progress) or `linger` (served by one just finished).
     pub(crate) kind: &'static str,
+}
+
+/// What the cache did about a request.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct CacheLabel {
+    /// `hit`, `stale`, `collapsed`, `miss` or `bypass`.
+    pub(crate) outcome: &'static str,
+}
+
+/// A purge.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct PurgeLabel {
+    /// `soft` or `hard`.
+    pub(crate) kind: &'static str,
+}
+
+impl PurgeLabel {
+    /// The label of a kind.
+    pub(crate) const fn new(kind: Purge) -> Self {
+        let kind = match kind {
+            Purge::Soft => "soft",
+            Purge::Hard => "hard",
+        };
+        Self { kind }
+    }
 }
 
 /// An operation on a key-value store.
@@ -97,6 +125,16 @@ pub(crate) struct Metrics {
     pub(crate) collapsed: Family<CollapseLabel, Counter>,
     /// Operations on key-value stores.
     pub(crate) store_operations: Family<StoreOperation, Counter>,
+    /// Requests that the cache was asked about.
+    pub(crate) cache_requests: Family<CacheLabel, Counter>,
+    /// Answers that the cache asked functions for.
+    pub(crate) cache_fetches: Counter,
+    /// Purges by tag and of everything.
+    pub(crate) cache_purges: Family<PurgeLabel, Counter>,
+    /// What all stored answers take in memory.
+    pub(crate) cache_bytes: Gauge,
+    /// URIs with stored answers.
+    pub(crate) cache_entries: Gauge,
 }
 
 impl Metrics {
@@ -116,6 +154,11 @@ impl Metrics {
             outbound: Family::default(),
             collapsed: Family::default(),
             store_operations: Family::<StoreOperation, Counter<u64, AtomicU64>>::default(),
+            cache_requests: Family::default(),
+            cache_fetches: Counter::default(),
+            cache_purges: Family::default(),
+            cache_bytes: Gauge::default(),
+            cache_entries: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -143,6 +186,15 @@ impl Metrics {
             "Operations on key-value stores",
             self.store_operations.clone(),
         );
+        r.register(
+            "edge_cache_requests",
+            "Requests by what the cache did",
+            self.cache_requests.clone(),
+        );
+        r.register("edge_cache_fetches", "Answers asked of functions", self.cache_fetches.clone());
+        r.register("edge_cache_purges", "Purges", self.cache_purges.clone());
+        r.register("edge_cache_stored_bytes", "Memory of stored answers", self.cache_bytes.clone());
+        r.register("edge_cache_uris", "URIs with stored answers", self.cache_entries.clone());
     }
 
     /// The OpenMetrics text.

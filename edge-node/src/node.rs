@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::cache::Cache;
 use crate::compile::{self, LoadError};
 use crate::host::key_value::stores_of;
 use crate::host::outbound::Network;
@@ -103,18 +104,20 @@ impl Node {
         let (address, admin_address) = (bound(&listener)?, bound(&admin_listener)?);
 
         let metrics = Arc::new(Metrics::new());
+        let cache = Cache::new(Arc::clone(&metrics));
         let name = app.name.clone();
         let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
         let site = tokio::task::spawn_blocking({
             let (metrics, stopped) = (Arc::clone(&metrics), stopped.clone());
-            move || build_site(app, router, &options, &metrics, &stopped)
+            let cache = Arc::clone(&cache);
+            move || build_site(app, router, &options, &metrics, cache, &stopped)
         })
         .await
         .expect("putting the application together does not panic")?;
 
         let front = Arc::new(Front::new(site, Arc::clone(&metrics)));
         let server = tokio::spawn(server::serve(listener, front, stop.clone()));
-        let admin = tokio::spawn(admin::serve(admin_listener, metrics, stop.clone()));
+        let admin = tokio::spawn(admin::serve(admin_listener, metrics, cache, stop.clone()));
         let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(app = name, %address, %admin_address, elapsed_ms, "ready");
         Ok(Self { address, admin_address, stop, stopped, server: Some(server), admin })
@@ -155,6 +158,7 @@ fn build_site(
     router: Router,
     options: &Options,
     metrics: &Arc<Metrics>,
+    cache: Arc<Cache>,
     stopped: &CancellationToken,
 ) -> Result<Arc<Site>, StartError> {
     let engine = engine::start().map_err(|error| StartError::Engine(format!("{error:#}")))?;
@@ -175,9 +179,9 @@ fn build_site(
         });
         let pool = Pool::new(&linker, &compiled[&id], shared)
             .map_err(|error| StartError::Link { id: id.clone(), reason: format!("{error:#}") })?;
-        pools.insert(id, pool);
+        pools.insert(Arc::from(id), pool);
     }
-    let site = Site::new(router, pools);
+    let site = Site::new(router, pools, cache);
     network.connect(&site);
     Ok(site)
 }

@@ -3,6 +3,8 @@
 //! Segment by segment an exact one wins over a parameter, and that over the trailing wildcard
 //! `/...`. A route written twice belongs to the later one. Private triggers have no route.
 
+use std::sync::Arc;
+
 use routefinder::RouteSpec;
 
 use crate::manifest::{Target, Trigger};
@@ -21,7 +23,7 @@ pub(crate) struct Router {
 #[derive(Debug)]
 pub(crate) struct Route {
     /// As written in the manifest.
-    pub(crate) raw: String,
+    pub(crate) raw: Arc<str>,
     /// With a leading slash and without a trailing one, as Spin's `spin-matched-route` has it.
     pub(crate) based: String,
     /// Who answers.
@@ -53,6 +55,7 @@ impl Router {
             if based.starts_with(WELL_KNOWN_PREFIX) {
                 warnings.push(format!("the route {raw:?} is the host's own and never reached"));
             }
+            let raw: Arc<str> = raw.into();
             let route = Route { raw, based, target: trigger.target.clone() };
             if let Some(earlier) = router.routes.iter_mut().find(|other| other.raw == route.raw) {
                 warnings.push(format!("the route {:?} is there twice; the later wins", route.raw));

@@ -1,7 +1,7 @@
 //! The running application: from a request to the component or static answer behind its route.
 //!
-//! It knows nothing of connections. Clients come through `server`, other components through
-//! `host::outbound`; both get the same answers, and the same `spin-*` headers that Spin would add.
+//! It knows nothing of connections. Clients come through `server` and the cache, other components through
+//! `host::outbound` and past it; both get the same answers, and the same `spin-*` headers that Spin would add.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http_body::Body as _;
 use wasmtime_wasi_http::WasiBody;
 
 use crate::body::full;
+use crate::cache::Cache;
 use crate::instances::Pool;
 use crate::manifest::{StaticResponse, Target};
 use crate::problem::Problem;
@@ -26,58 +28,104 @@ const CHAINED_ROUTE: &str = "/...";
 /// An application with its instances.
 pub(crate) struct Site {
     router: Router,
-    pools: BTreeMap<String, Pool>,
+    pools: BTreeMap<Arc<str>, Pool>,
+    cache: Arc<Cache>,
 }
 
 /// An answer and who gave it, for the log.
 pub(crate) struct Answered {
     /// The answer.
     pub(crate) response: Response<WasiBody>,
-    /// The component, if one was asked.
-    pub(crate) component: Option<String>,
+    /// The component, if one was asked, now or when the answer was stored.
+    pub(crate) component: Option<Arc<str>>,
     /// The route as written, if one matched.
-    pub(crate) route: Option<String>,
+    pub(crate) route: Option<Arc<str>>,
     /// What the node itself had to say, if it did.
     pub(crate) problem: Option<Problem>,
+    /// What the cache did, in one word, if it was asked.
+    pub(crate) cache: Option<&'static str>,
 }
 
 impl Site {
     /// Puts an application together.
-    pub(crate) fn new(router: Router, pools: BTreeMap<String, Pool>) -> Arc<Self> {
-        Arc::new(Self { router, pools })
+    pub(crate) fn new(
+        router: Router,
+        pools: BTreeMap<Arc<str>, Pool>,
+        cache: Arc<Cache>,
+    ) -> Arc<Self> {
+        Arc::new(Self { router, pools, cache })
     }
 
-    /// Answers a client's request. Its URI is absolute, its headers are clean: no `spin-*`, none
-    /// that are only meant for this hop.
+    /// Answers a client's request, from the cache if it can. Its URI is absolute, its headers are
+    /// clean: no `spin-*`, none that are only meant for this hop.
     pub(crate) async fn answer(
+        self: &Arc<Self>,
+        request: Request<WasiBody>,
+        client: SocketAddr,
+        trace: &Trace,
+    ) -> Answered {
+        let (head, body) = request.into_parts();
+        let refresh = {
+            let (site, trace) = (Arc::clone(self), trace.clone());
+            move |request| async move { site.answer_uncached(request, client, &trace).await }
+        };
+        let has_body = !body.is_end_stream();
+        if let Some(answered) = self.cache.hit(&head, has_body, trace, refresh).await {
+            return answered;
+        }
+        match self.route(&head.uri, client, trace) {
+            Routed::Answered(answered) => *answered,
+            Routed::Component(visit) if !self.pool(&visit.id).hints().cache => {
+                let request = Request::from_parts(head, body);
+                self.cache.bypassed(self.visit(visit, request, trace).await)
+            }
+            Routed::Component(visit) => {
+                let (site, own_trace) = (Arc::clone(self), trace.clone());
+                let fetch =
+                    move |request| async move { site.visit(visit, request, &own_trace).await };
+                self.cache.fill(head, body, trace, fetch).await
+            }
+        }
+    }
+
+    /// The same past the cache.
+    async fn answer_uncached(
         &self,
         request: Request<WasiBody>,
         client: SocketAddr,
         trace: &Trace,
     ) -> Answered {
-        let path = request.uri().path();
+        match self.route(request.uri(), client, trace) {
+            Routed::Answered(answered) => *answered,
+            Routed::Component(visit) => self.visit(visit, request, trace).await,
+        }
+    }
+
+    /// Who answers.
+    fn route(&self, uri: &Uri, client: SocketAddr, trace: &Trace) -> Routed {
+        let path = uri.path();
         if path.strip_prefix(WELL_KNOWN_PREFIX) == Some("health") {
-            let response = Response::new(full("OK"));
-            return Answered { response, component: None, route: None, problem: None };
+            let answered = Answered::of(Response::new(full("OK")), None, None);
+            return Routed::Answered(Box::new(answered));
         }
         let is_reserved = path.starts_with(WELL_KNOWN_PREFIX);
         let Some(found) = self.router.find(path).filter(|_| !is_reserved) else {
-            return Answered::problem(Problem::RouteNotFound, trace);
+            let answered = Answered::problem(Problem::RouteNotFound, trace);
+            return Routed::Answered(Box::new(answered));
         };
-        let route = Some(found.route.raw.clone());
-        let answered = match &found.route.target {
-            Target::Static(answer) => Answered {
-                response: static_response(answer),
-                component: None,
-                route: None,
-                problem: None,
-            },
-            Target::Component(id) => {
-                let headers = SpinHeaders::of_match(&found, request.uri(), &client.to_string());
-                self.call(id, request, headers, trace).await
+        let route = Arc::clone(&found.route.raw);
+        match &found.route.target {
+            Target::Static(answer) => {
+                let answered = Answered::of(static_response(answer), None, Some(route));
+                Routed::Answered(Box::new(answered))
             }
-        };
-        Answered { route, ..answered }
+            Target::Component(id) => {
+                let headers = SpinHeaders::of_match(&found, uri, &client.to_string());
+                let known = self.pools.get_key_value(id.as_str());
+                let (id, _) = known.expect("the manifest was checked: each target has a pool");
+                Routed::Component(Visit { id: Arc::clone(id), route: Some(route), headers })
+            }
+        }
     }
 
     /// Answers a component that asks the application's own routes.
@@ -85,7 +133,7 @@ impl Site {
         strip_spin_headers(request.headers_mut());
         let trace = Trace::from_headers(request.headers());
         let client = CHAINED_CLIENT.parse().expect("the constant is an address");
-        self.answer(request, client, &trace).await.response
+        self.answer_uncached(request, client, &trace).await.response
     }
 
     /// Answers a component that asks another, private or not; none if there is no such component.
@@ -94,38 +142,60 @@ impl Site {
         id: &str,
         mut request: Request<WasiBody>,
     ) -> Option<Response<WasiBody>> {
-        if !self.pools.contains_key(id) {
-            return None;
-        }
+        let (id, _) = self.pools.get_key_value(id)?;
         strip_spin_headers(request.headers_mut());
         let trace = Trace::from_headers(request.headers());
         let headers = SpinHeaders::of_chained(request.uri());
-        Some(self.call(id, request, headers, &trace).await.response)
+        let visit = Visit { id: Arc::clone(id), route: None, headers };
+        Some(self.visit(visit, request, &trace).await.response)
     }
 
-    async fn call(
-        &self,
-        id: &str,
-        mut request: Request<WasiBody>,
-        spin_headers: SpinHeaders,
-        trace: &Trace,
-    ) -> Answered {
-        let pool = self.pools.get(id).expect("the manifest was checked: each target has a pool");
+    fn pool(&self, id: &str) -> &Pool {
+        self.pools.get(id).expect("a visit is made only to a pool that was found")
+    }
+
+    async fn visit(&self, visit: Visit, mut request: Request<WasiBody>, trace: &Trace) -> Answered {
+        let Visit { id, route, headers } = visit;
         trace.mark(request.headers_mut());
-        spin_headers.add_to(request.headers_mut());
-        let answered = match pool.call(request, trace.id, trace.header()).await {
-            Ok(response) => Answered { response, component: None, route: None, problem: None },
+        headers.add_to(request.headers_mut());
+        let answered = match self.pool(&id).call(request, trace.id, trace.header()).await {
+            Ok(response) => Answered::of(response, None, None),
             Err(problem) => Answered::problem(problem, trace),
         };
-        Answered { component: Some(id.to_owned()), ..answered }
+        Answered { component: Some(id), route, ..answered }
     }
 }
 
+/// What a path leads to.
+enum Routed {
+    /// The node answers by itself.
+    Answered(Box<Answered>),
+    /// A component is to be asked.
+    Component(Visit),
+}
+
+/// A request's way to a component.
+struct Visit {
+    id: Arc<str>,
+    /// The route as written, if it came by one.
+    route: Option<Arc<str>>,
+    headers: SpinHeaders,
+}
+
 impl Answered {
+    /// An answer that is none of the node's own words.
+    pub(crate) fn of(
+        response: Response<WasiBody>,
+        component: Option<Arc<str>>,
+        route: Option<Arc<str>>,
+    ) -> Self {
+        Self { response, component, route, problem: None, cache: None }
+    }
+
     /// An answer of the node itself.
     pub(crate) fn problem(problem: Problem, trace: &Trace) -> Self {
         let response = problem.response(&trace.id).map(full);
-        Self { response, component: None, route: None, problem: Some(problem) }
+        Self { problem: Some(problem), ..Self::of(response, None, None) }
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) use self::worker::Task;
 use self::worker::Turn;
 use crate::body::guarded;
 use crate::limits;
+use crate::manifest::Hints;
 use crate::metrics::ComponentLabel;
 use crate::problem::Problem;
 use crate::trace::TraceId;
@@ -65,6 +66,11 @@ impl Pool {
             waiting: AtomicUsize::new(0),
             dispatch: Arc::new(Semaphore::new(limits::DISPATCH_WIDTH)),
         })
+    }
+
+    /// What the component asks of this host.
+    pub(crate) fn hints(&self) -> &Hints {
+        &self.shared.component.hints
     }
 
     /// Has an instance answer `request`. The body of the answer may still be on its way; it fails
@@ -120,7 +126,7 @@ impl Pool {
     }
 
     fn reject(&self) -> Problem {
-        let label = ComponentLabel { component: self.shared.component.id.clone() };
+        let label = ComponentLabel { component: self.shared.component.id.as_str().into() };
         self.shared.metrics.rejected.get_or_create(&label).inc();
         Problem::Overloaded
     }

@@ -154,7 +154,7 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     fn new(shared: Arc<Shared>) -> Self {
-        let label = ComponentLabel { component: shared.component.id.clone() };
+        let label = ComponentLabel { component: shared.component.id.as_str().into() };
         shared.metrics.instances_started.get_or_create(&label).inc();
         shared.metrics.instances_live.get_or_create(&label).inc();
         static STARTED: AtomicU64 = AtomicU64::new(0);
@@ -212,7 +212,7 @@ impl WorkerState for Supervisor {
 
     fn drop(&self, store: Store<Guest>, result: Result<(), wasmtime::Error>) {
         let component = &self.shared.component.id;
-        let label = ComponentLabel { component: component.clone() };
+        let label = ComponentLabel { component: component.as_str().into() };
         let metrics = &self.shared.metrics;
         metrics.instances_live.get_or_create(&label).dec();
         let memory_bytes = store.data().meter.memory_bytes();

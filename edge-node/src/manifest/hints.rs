@@ -19,6 +19,8 @@ pub(crate) struct Hints {
     pub(crate) deadline_ms: u64,
     /// Wall time to the first byte of an outbound answer.
     pub(crate) upstream_timeout_ms: u64,
+    /// Whether its answers go through the node's cache, which minds what they say of themselves.
+    pub(crate) cache: bool,
 }
 
 impl Default for Hints {
@@ -29,6 +31,7 @@ impl Default for Hints {
             cpu_budget_ms: limits::DEFAULT_CPU_BUDGET_MS,
             deadline_ms: limits::DEFAULT_DEADLINE_MS,
             upstream_timeout_ms: limits::DEFAULT_UPSTREAM_TIMEOUT_MS,
+            cache: true,
         }
     }
 }

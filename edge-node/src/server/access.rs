@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use crate::site::Answered;
 use crate::trace::{Trace, TraceId, X_TRACE_ID};
 
 /// What stands for a component or route when there is none.
-const NONE: &str = "-";
+static NONE: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("-"));
 
 /// A request in progress. Its drop writes the line, also when the client went away.
 pub(super) struct Access {
@@ -32,9 +32,10 @@ pub(super) struct Access {
     metrics: Arc<Metrics>,
     /// Zero until there is an answer.
     status: u16,
-    component: Option<String>,
-    route: Option<String>,
+    component: Option<Arc<str>>,
+    route: Option<Arc<str>>,
     problem: Option<&'static str>,
+    cache: Option<&'static str>,
     sent_bytes: u64,
     /// What Content-Length says: hyper asks for no more once that much has left.
     promised_bytes: Option<u64>,
@@ -60,6 +61,7 @@ impl Access {
             component: None,
             route: None,
             problem: None,
+            cache: None,
             sent_bytes: 0,
             promised_bytes: None,
             is_complete: false,
@@ -68,9 +70,9 @@ impl Access {
 
     /// Sends the answer on its way; the line follows its last byte.
     pub(super) fn finish(mut self, answered: Answered) -> Response<WasiBody> {
-        let Answered { mut response, component, route, problem } = answered;
+        let Answered { mut response, component, route, problem, cache } = answered;
         self.status = response.status().as_u16();
-        (self.component, self.route) = (component, route);
+        (self.component, self.route, self.cache) = (component, route, cache);
         self.problem = problem.map(|problem| problem.code());
         strip_hop_by_hop(response.headers_mut());
         let trace = HeaderValue::try_from(self.trace.to_string());
@@ -83,7 +85,7 @@ impl Access {
     }
 
     fn labels(&self) -> RequestLabels {
-        let or_none = |name: &Option<String>| name.clone().unwrap_or_else(|| NONE.to_owned());
+        let or_none = |name: &Option<Arc<str>>| name.clone().unwrap_or_else(|| NONE.clone());
         let status = match self.status / 100 {
             0 => "gone",
             2 => "2xx",
@@ -111,9 +113,10 @@ impl Drop for Access {
             method = %self.method,
             path = self.path,
             status = self.status,
-            component = labels.component,
-            route = labels.route,
+            component = &*labels.component,
+            route = &*labels.route,
             problem = self.problem,
+            cache = self.cache,
             duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             bytes = self.sent_bytes,
             complete = self.is_complete,
@@ -125,7 +128,7 @@ impl Drop for Access {
 
 /// Logs and counts what hyper refused to parse and answered with a bare 4xx.
 pub(super) fn refused(client: SocketAddr, error: &hyper::Error, metrics: &Metrics) {
-    let none = || NONE.to_owned();
+    let none = || NONE.clone();
     let labels = RequestLabels { component: none(), route: none(), status: "4xx" };
     metrics.requests.get_or_create(&labels).inc();
     tracing::info!(target: "access", %client, %error, "request refused unread");

@@ -36,6 +36,7 @@ async fn handle(request: Request) -> Result<Answer> {
         "drop-body" => text(StatusCode::OK, "did not read the body"),
         "leak" => leak(&request),
         "fetch" => fetch(&request).await,
+        "relay" => relay(&request).await,
         "kv" => kv(&request).await,
         "var" => var(&request).await,
         "env" => text(StatusCode::OK, env_lines()),
@@ -170,6 +171,28 @@ async fn fetch(request: &Request) -> Result<Answer> {
         }
         Err(code) => text(StatusCode::BAD_GATEWAY, format!("{code:?}")),
     }
+}
+
+/// Asks `url` what to answer: each call reaches it, and its status, headers and body are the answer. It may ask
+/// for a trap instead.
+async fn relay(request: &Request) -> Result<Answer> {
+    let mut outbound = http_request(&query(request, "url").unwrap_or_default())?;
+    *outbound.headers_mut() = request.headers().clone();
+    outbound.headers_mut().remove("host");
+    // The host's single flight is not what is tested with this.
+    outbound.headers_mut().insert("cache-control", "no-store".parse().map_err(|_| "no header")?);
+    let response = spin_sdk::http::send(outbound).await.map_err(|code| format!("{code:?}"))?;
+    let (head, body) = response.into_parts();
+    if head.headers.contains_key("x-trap") {
+        panic!("asked to trap");
+    }
+    let mut answer = Response::new(FullBody::new(body.bytes().await?));
+    *answer.status_mut() = head.status;
+    *answer.headers_mut() = head.headers;
+    for name in ["connection", "content-length", "date", "transfer-encoding"] {
+        answer.headers_mut().remove(name);
+    }
+    Ok(answer)
 }
 
 fn http_request(url: &str) -> Result<spin_sdk::http::Request<spin_sdk::http::EmptyBody>> {

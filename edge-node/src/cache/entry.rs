@@ -1,0 +1,256 @@
+//! A stored answer, and the answers made from it.
+//!
+//! Everything that a hit needs is prepared: the headers of each coding as one map to clone, with places for what differs
+//! from answer to answer; bodies are shared, never copied. A coding is made when it is first asked for, once, and kept
+//! with the body for as long as that stays the same.
+
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use http::header::{
+    AGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use tokio::sync::{OnceCell, Semaphore};
+use wasmtime_wasi_http::WasiBody;
+
+use super::conditional::{held_coding, tag_in};
+use super::encode::{Coding, is_compressible};
+use super::key::{Read, Secondary};
+use super::policy::{Keep, Lifetime};
+use super::status::{CACHE_STATUS, Status};
+use super::tags::Marks;
+use crate::body::full;
+use crate::limits;
+use crate::trace::X_TRACE_ID;
+
+/// The tags of an answer, between spaces; for caches, not for clients.
+pub(crate) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
+/// While a refresh is in progress, in place of the moment of the next one.
+const REFRESHING: i64 = i64::MAX;
+
+/// A body and its codings.
+pub(super) struct Body {
+    identity: Bytes,
+    /// By [`Coding::index`]; inside, none if the coding is not worth it. That of identity is not used.
+    coded: [OnceCell<Option<Bytes>>; 4],
+    /// What codings may still take: all of them together no more than the body itself, so that the
+    /// entry's weight is known when it is stored.
+    room_bytes: AtomicUsize,
+}
+
+impl Body {
+    pub(super) fn new(identity: Bytes) -> Arc<Self> {
+        let room_bytes = AtomicUsize::new(identity.len());
+        Arc::new(Self { identity, coded: Default::default(), room_bytes })
+    }
+
+    /// The bytes as the function sent them.
+    pub(super) fn identity(&self) -> &Bytes {
+        &self.identity
+    }
+
+    /// The body in a coding. None if that is not worth it, or if too many bodies are being compressed.
+    async fn in_coding(self: &Arc<Self>, coding: Coding, compressors: &Semaphore) -> Option<Bytes> {
+        let cell = &self.coded[coding.index()];
+        if let Some(made) = cell.get() {
+            return made.clone();
+        }
+        let made = cell.get_or_try_init(|| async {
+            let _place = compressors.try_acquire().map_err(|_| ())?;
+            let body = self.identity.clone();
+            let made = tokio::task::spawn_blocking(move || coding.compress(&body)).await;
+            let made = made.map_err(|_| ())?.map_err(|_| ())?;
+            let take = |room: usize| room.checked_sub(made.len());
+            let order = Ordering::Relaxed;
+            let has_room = self.room_bytes.fetch_update(order, order, take).is_ok();
+            Ok::<_, ()>(has_room.then(|| Bytes::from(made)))
+        });
+        made.await.ok().cloned().flatten()
+    }
+}
+
+/// A stored answer.
+pub(super) struct Entry {
+    pub(super) status: StatusCode,
+    /// As the function sent them, without what is told anew each time and what is not for clients.
+    pub(super) headers: HeaderMap,
+    /// What caches behind this one said.
+    earlier: Option<HeaderValue>,
+    pub(super) body: Arc<Body>,
+    pub(super) variant: Secondary,
+    pub(super) keep: Keep,
+    pub(super) marks: Marks,
+    /// When its fetch started, by the cache's clock.
+    pub(super) started_ms: i64,
+    /// Who answered, for the log.
+    pub(super) component: Option<Arc<str>>,
+    pub(super) route: Option<Arc<str>>,
+    is_compressible: bool,
+    /// The headers of each coding, by [`Coding::index`].
+    prepared: [OnceLock<HeaderMap>; 4],
+    /// When it may next be refreshed, by the cache's clock.
+    refresh_from_ms: AtomicI64,
+}
+
+/// What an entry is made from.
+pub(super) struct Made {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Arc<Body>,
+    pub(super) variant: Secondary,
+    pub(super) keep: Keep,
+    pub(super) marks: Marks,
+    pub(super) started_ms: i64,
+    pub(super) component: Option<Arc<str>>,
+    pub(super) route: Option<Arc<str>>,
+}
+
+impl Entry {
+    pub(super) fn new(made: Made) -> Arc<Self> {
+        let Made { status, mut headers, body, variant, keep, marks, started_ms, component, route } =
+            made;
+        let earlier = headers.remove(CACHE_STATUS);
+        for name in [AGE, SURROGATE_KEY, CONTENT_LENGTH] {
+            headers.remove(name);
+        }
+        let is_compressible = is_compressible(&headers, body.identity.len());
+        Arc::new(Self {
+            status,
+            headers,
+            earlier,
+            body,
+            variant,
+            keep,
+            marks,
+            started_ms,
+            component,
+            route,
+            is_compressible,
+            prepared: Default::default(),
+            refresh_from_ms: AtomicI64::new(i64::MIN),
+        })
+    }
+
+    pub(super) fn lifetime(&self) -> &Lifetime {
+        &self.keep.lifetime
+    }
+
+    /// Whether somebody who reads like this may have it.
+    pub(super) fn is_for(&self, read: Read) -> bool {
+        (!read.has_authorization || self.keep.is_for_authorized)
+            && (!read.has_cookie || self.keep.is_for_cookies)
+    }
+
+    /// About what it takes in memory, its codings included.
+    pub(super) fn bytes(&self) -> usize {
+        let lines = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+        let headers: usize = self.headers.iter().map(lines).sum();
+        let bodies = self.body.identity.len() * if self.is_compressible { 2 } else { 1 };
+        bodies + 2 * headers + self.variant.bytes() + limits::CACHE_ENTRY_OVERHEAD_BYTES
+    }
+
+    /// Takes on its refresh, if nobody has and none failed a moment ago.
+    pub(super) fn begin_refresh(&self, now_ms: i64) -> bool {
+        let from_ms = self.refresh_from_ms.load(Ordering::Acquire);
+        let exchange = |from_ms| {
+            let order = Ordering::AcqRel;
+            self.refresh_from_ms.compare_exchange(from_ms, REFRESHING, order, Ordering::Relaxed)
+        };
+        from_ms <= now_ms && exchange(from_ms).is_ok()
+    }
+
+    /// Its refresh failed, or was given up: the next one may begin at `from_ms`.
+    pub(super) fn put_off_refresh(&self, from_ms: i64) {
+        self.refresh_from_ms.store(from_ms, Ordering::Release);
+    }
+
+    /// Whether a refresh failed so short a time ago that nobody should wait for another.
+    pub(super) fn is_resting(&self, now_ms: i64) -> bool {
+        let from_ms = self.refresh_from_ms.load(Ordering::Acquire);
+        from_ms != REFRESHING && from_ms > now_ms
+    }
+
+    /// The answer to a request with these headers.
+    pub(super) async fn answer(
+        &self,
+        read: Read,
+        request: &HeaderMap,
+        now_ms: i64,
+        status: &Status,
+        compressors: &Semaphore,
+    ) -> Response<WasiBody> {
+        let mut coding = match self.is_compressible {
+            true => Coding::preferred(request),
+            false => Coding::Identity,
+        };
+        let tag = self.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
+        if self.status == StatusCode::OK
+            && let Some(held) = held_coding(request, tag, &self.headers, coding)
+        {
+            return self.not_modified(held, now_ms, status);
+        }
+        let mut body = self.body.identity.clone();
+        if coding != Coding::Identity {
+            match self.body.in_coding(coding, compressors).await {
+                Some(coded) => body = coded,
+                None => coding = Coding::Identity,
+            }
+        }
+        let prepared = &self.prepared[coding.index()];
+        let headers = prepared.get_or_init(|| self.prepare(coding, body.len())).clone();
+        let body = if read.is_head { Bytes::new() } else { body };
+        let mut response = Response::new(full(body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = headers;
+        self.annotate(response.headers_mut(), now_ms, status);
+        response
+    }
+
+    fn not_modified(&self, held: Coding, now_ms: i64, status: &Status) -> Response<WasiBody> {
+        let mut response = Response::new(full(Bytes::new()));
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        let headers = response.headers_mut();
+        *headers = self.prepare(held, 0);
+        // What describes the body would describe one that is not there. Source: RFC 9110, section 15.4.5.
+        for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_LANGUAGE] {
+            headers.remove(name);
+        }
+        self.annotate(headers, now_ms, status);
+        response
+    }
+
+    /// The headers of a coding, with room for those that each answer has of its own.
+    fn prepare(&self, coding: Coding, body_bytes: usize) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
+        if coding != Coding::Identity {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+            let tag = headers.get(ETAG).and_then(|tag| tag.to_str().ok());
+            let tag = tag.and_then(|tag| HeaderValue::try_from(tag_in(coding, tag)).ok());
+            if let Some(tag) = tag {
+                headers.insert(ETAG, tag);
+            }
+        }
+        if self.is_compressible && !varies_by_coding(&headers) {
+            headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+        // A map that is cloned has no room to spare: what is put over these needs none.
+        for name in [AGE, CACHE_STATUS, X_TRACE_ID] {
+            headers.insert(name, HeaderValue::from_static("-"));
+        }
+        headers
+    }
+
+    fn annotate(&self, headers: &mut HeaderMap, now_ms: i64, status: &Status) {
+        headers.insert(AGE, HeaderValue::from(self.lifetime().age_s(now_ms)));
+        headers.insert(CACHE_STATUS, status.header(self.earlier.as_ref()));
+    }
+}
+
+fn varies_by_coding(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
+    let mut names = values.flat_map(|value| value.split(','));
+    names.any(|name| name.trim().eq_ignore_ascii_case("accept-encoding"))
+}
