@@ -147,7 +147,7 @@ async fn the_cpu_budget_begins_anew_with_each_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_many_at_once_are_told_to_come_back() {
     let node = start(&guests(&[
-        ("busy", "[component.busy.tool.tiffin]\ninstance_concurrency = 128"),
+        ("busy", "[component.busy.tool.tiffin]\ninstance_concurrency = 128\ncache = false"),
         ("good", ""),
     ]))
     .await;

@@ -179,6 +179,7 @@ fn the_program_logs_json_and_stops_on_sigterm() {
         ("route", "/a/...".into()),
         ("bytes", 6.into()),
         ("complete", true.into()),
+        ("cache", "miss".into()),
     ] {
         assert_eq!(logged[field], expected, "{field} of {logged}");
     }

@@ -4,6 +4,7 @@
 
 mod common;
 
+mod cache;
 mod components;
 mod hostile;
 mod lifecycle;

@@ -8,6 +8,11 @@ use crate::common::{TestNode, Upstream, guests, reply, start};
 
 const ANY_LOCAL: &str = r#"allowed_outbound_hosts = ["http://127.0.0.1:*", "http://localhost:*"]"#;
 
+/// The settings of a component whose requests all reach it: no cache brings them together before.
+fn uncached(id: &str, hints: &str) -> String {
+    format!("{ANY_LOCAL}\n[component.{id}.tool.tiffin]\ncache = false\n{hints}")
+}
+
 async fn fetch(node: &TestNode, component: &str, url: &str) -> String {
     node.get(&format!("/{component}/fetch?url={url}")).await.body
 }
@@ -131,8 +136,7 @@ async fn many_askers_of_one_thing_reach_the_upstream_once() {
         })
         .await;
         // Little concurrency per instance: the askers are spread over many.
-        let settings = format!("{ANY_LOCAL}\n[component.a.tool.tiffin]\ninstance_concurrency = 8");
-        let node = start(&guests(&[("a", &settings)])).await;
+        let node = start(&guests(&[("a", &uncached("a", "instance_concurrency = 8"))])).await;
         let target = format!("/a/fetch?url={}", upstream.url("/stores/1"));
         let answers = futures::future::join_all((0..200).map(|_| node.get(&target))).await;
         for answer in &answers {
@@ -157,7 +161,7 @@ async fn only_what_may_be_shared_is_shared() {
         reply(200, headers, "answer")
     })
     .await;
-    let node = start(&guests(&[("a", ANY_LOCAL)])).await;
+    let node = start(&guests(&[("a", &uncached("a", ""))])).await;
     let ask = async |path: &str, header: Option<(&str, &str)>| {
         let mut request = Request::get(node.url(&format!("/a/fetch?url={}", upstream.url(path))));
         if let Some((name, value)) = header {
@@ -224,7 +228,7 @@ async fn a_flight_outlives_its_leader() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_is_told_to_all_who_wait_and_not_remembered() {
-    let settings = format!("{ANY_LOCAL}\n[component.a.tool.tiffin]\nupstream_timeout_ms = 400");
+    let settings = uncached("a", "upstream_timeout_ms = 400");
     let upstream = Upstream::start(async |_| {
         tokio::time::sleep(Duration::from_secs(20)).await;
         reply(200, &[], "late")
