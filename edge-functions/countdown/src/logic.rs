@@ -112,7 +112,8 @@ impl Plan {
 impl Definitions {
     /// The answer from what was fetched.
     pub fn answer(self, fetched: Fetched, now_ms: i64) -> Answer {
-        let mut answer = fetched.into_answer(CACHE, now_ms, deal_not_found);
+        let tags = self.deal.map_or_else(|| "deals".to_owned(), |id| format!("deal:{id} deals"));
+        let mut answer = fetched.into_answer(CACHE, &tags, now_ms, deal_not_found);
         if answer.status.is_success() && !answer.headers.contains_key(header::CONTENT_LANGUAGE) {
             answer = answer.with(header::CONTENT_LANGUAGE, self.language.lang.as_str());
         }
@@ -244,7 +245,19 @@ mod tests {
             assert_eq!((countdown.server_now_ms, countdown.phase), (now_ms, phase));
             assert_eq!((countdown.uncertainty_ms, countdown.version), (Some(4), 3));
             assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
+            assert!(!answer.headers.contains_key("cdn-cache-control"), "it holds what time it is");
             assert_eq!(answer.headers["cache-status"], "tiffin-countdown; hit; ttl=-85");
+        }
+    }
+
+    #[test]
+    fn a_definition_carries_the_tags_of_what_it_shows() {
+        for (uri, tags) in [("/v1/deals", "deals"), ("/v1/deals/7", "deal:7 deals")] {
+            let Ok(Plan::Definitions(definitions)) = plan(&request(Method::GET, uri)) else {
+                panic!("{uri} asks for definitions")
+            };
+            let answer = definitions.answer(fetched(&deal()), 0);
+            assert_eq!(answer.headers["surrogate-key"], tags, "{uri}");
         }
     }
 
@@ -260,6 +273,7 @@ mod tests {
         let answer = time(Reading { now_ms: 5, uncertainty_ms: None });
         assert_eq!(&answer.body[..], b"{\"now_ms\":5}");
         assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
+        assert!(!answer.headers.contains_key("cdn-cache-control"));
         let answer = time(Reading { now_ms: 5, uncertainty_ms: Some(2) });
         assert_eq!(&answer.body[..], b"{\"now_ms\":5,\"uncertainty_ms\":2}");
     }

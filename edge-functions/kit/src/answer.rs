@@ -18,6 +18,11 @@ pub const NO_STORE: &str = "no-store";
 /// `Cache-Status` (RFC 9211).
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
+/// What caches of a network may do, instead of `Cache-Control` (RFC 9213).
+pub const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+/// The tags by which such a cache can purge an answer, between spaces.
+pub const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
+
 /// Whether a message is of a media type, whatever its parameters.
 pub fn is_of_type(headers: &HeaderMap, media_type: &str) -> bool {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());

@@ -140,9 +140,18 @@ impl Plan {
         }
     }
 
+    /// The tags by which caches can purge the answer. A menu goes with its store, whose hours it shows.
+    fn tags(&self) -> String {
+        match &self.resource {
+            Resource::Stores { .. } => "stores".to_owned(),
+            Resource::Store { id } => format!("store:{id}"),
+            Resource::Menu { id, .. } => format!("store:{id} menu:{id}"),
+        }
+    }
+
     /// The answer from what was fetched.
     pub fn answer(&self, fetched: Fetched, now_ms: i64) -> Answer {
-        let answer = fetched.into_answer(CACHE, now_ms, store_not_found);
+        let answer = fetched.into_answer(CACHE, &self.tags(), now_ms, store_not_found);
         let answer = if answer.status.is_success()
             && !answer.headers.contains_key(header::CONTENT_LANGUAGE)
         {
@@ -270,6 +279,19 @@ mod tests {
             let answer = plan.answer(fetched(Content::Document(document.clone())), 0);
             assert_eq!(answer.headers.contains_key(header::VARY), vary, "{uri} {accept:?}");
             assert_eq!(answer.headers[header::CONTENT_LANGUAGE], language, "{uri} {accept:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_carries_the_tags_of_what_it_shows() {
+        for (uri, tags) in [
+            ("/v1/stores?limit=5", "stores"),
+            ("/v1/stores/42", "store:42"),
+            ("/v1/stores/42/menu?at=60000", "store:42 menu:42"),
+        ] {
+            let plan = plan(&request(Method::GET, uri, None)).unwrap();
+            let answer = plan.answer(fetched(Content::Absent), 0);
+            assert_eq!(answer.headers["surrogate-key"], tags, "{uri}");
         }
     }
 

@@ -79,9 +79,11 @@ impl Lifetime {
         }
     }
 
-    /// Whole seconds since the core said it.
+    /// Whole seconds since the core said it, begun ones included: a cache in front of this one goes on from
+    /// there, and must not come out later than here.
     pub fn age_s(&self, now_ms: i64) -> i64 {
-        now_ms.saturating_sub(self.stored_at_ms).max(0) / 1_000
+        let age_ms = now_ms.saturating_sub(self.stored_at_ms).max(0);
+        age_ms / 1_000 + i64::from(age_ms % 1_000 > 0)
     }
 
     /// Whole seconds of freshness left; negative if it is stale.
@@ -93,8 +95,23 @@ impl Lifetime {
 
     /// `Cache-Control` for clients: the same freshness as here; `Age` tells how much of it has passed.
     pub fn cache_control(&self) -> String {
-        let fresh_s = self.fresh_until_ms.saturating_sub(self.stored_at_ms) / 1_000;
-        format!("public, max-age={fresh_s}")
+        format!("public, max-age={}", self.fresh_s())
+    }
+
+    /// `CDN-Cache-Control` (RFC 9213) for caches in front of this one that can be purged: the same windows as here.
+    /// Clients are not told of them, because nothing could take back what they keep.
+    pub fn cdn_cache_control(&self) -> String {
+        let after_fresh_s = |until_ms: i64| until_ms.saturating_sub(self.fresh_until_ms) / 1_000;
+        format!(
+            "public, max-age={}, stale-while-revalidate={}, stale-if-error={}",
+            self.fresh_s(),
+            after_fresh_s(self.stale_while_revalidate_until_ms),
+            after_fresh_s(self.stale_if_error_until_ms)
+        )
+    }
+
+    fn fresh_s(&self) -> i64 {
+        self.fresh_until_ms.saturating_sub(self.stored_at_ms) / 1_000
     }
 }
 
@@ -258,6 +275,31 @@ mod tests {
             assert_eq!(life.fresh_until_ms, expected, "{max_age_ms:?}");
             assert_eq!(life.stale_while_revalidate_until_ms, expected, "{max_age_ms:?}");
         }
+    }
+
+    #[test]
+    fn a_cache_in_front_keeps_an_entry_for_no_longer_than_it_lives_here() {
+        for (random, valid_until_ms) in
+            [(0, None), (137, None), (200, Some(3_333)), (200, Some(9_999))]
+        {
+            let life = Lifetime::of_document(&POLICY, 0, random, valid_until_ms);
+            let told = life.cdn_cache_control();
+            let window_ms = |name: &str| {
+                let (_, rest) = told.split_once(&format!("{name}=")).unwrap();
+                rest.split(',').next().unwrap().parse::<i64>().unwrap() * 1_000
+            };
+            let (fresh, swr) = (window_ms("max-age"), window_ms("stale-while-revalidate"));
+            let sie = window_ms("stale-if-error");
+            for now_ms in [0, 1, 999, 1_000, 2_345] {
+                let left_ms = fresh - life.age_s(now_ms) * 1_000;
+                assert!(now_ms + left_ms <= life.fresh_until_ms, "{told} at {now_ms}");
+                let until_ms = now_ms + left_ms + swr;
+                assert!(until_ms <= life.stale_while_revalidate_until_ms, "{told} at {now_ms}");
+                assert!(now_ms + left_ms + sie <= life.stale_if_error_until_ms);
+            }
+        }
+        let absence = Lifetime::of_absence(&POLICY, 0, 100, Some(2_000)).cdn_cache_control();
+        assert!(absence.starts_with("public, max-age=2, stale-while-revalidate=0, "), "{absence}");
     }
 
     #[test]

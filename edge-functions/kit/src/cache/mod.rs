@@ -47,7 +47,7 @@ pub use memory::Memory;
 pub use settle::{Failure, Outcome, Refusal, Settled, classify, settle};
 pub use status::Status;
 
-use crate::answer::{Answer, CACHE_STATUS};
+use crate::answer::{Answer, CACHE_STATUS, CDN_CACHE_CONTROL, SURROGATE_KEY};
 use http::HeaderValue;
 use http::StatusCode;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LANGUAGE, ETAG};
@@ -82,8 +82,15 @@ pub struct Fetched {
 }
 
 impl Fetched {
-    /// The whole answer for a document that anybody may see; `absent` is the answer if there is none.
-    pub fn into_answer(self, cache: &str, now_ms: i64, absent: impl FnOnce() -> Problem) -> Answer {
+    /// The whole answer for a document that anybody may see; `absent` is the answer if there is none. Caches in front
+    /// of the function keep either under `tags`, by which it can be purged.
+    pub fn into_answer(
+        self,
+        cache: &str,
+        tags: &str,
+        now_ms: i64,
+        absent: impl FnOnce() -> Problem,
+    ) -> Answer {
         let answer = match &self.entry.content {
             Content::Absent => Answer::from(absent()),
             Content::Document(document) => {
@@ -97,6 +104,9 @@ impl Fetched {
                 }
             }
         };
+        let answer = answer
+            .with(CDN_CACHE_CONTROL, &self.entry.lifetime.cdn_cache_control())
+            .with(SURROGATE_KEY, tags);
         self.annotate(answer, cache, now_ms)
     }
 
@@ -143,12 +153,20 @@ mod tests {
             content_language: Some("zh".to_owned()),
             body: Bytes::from_static(b"{}"),
         };
-        let answer =
-            fetched(Content::Document(document))
-                .into_answer("tiffin-menu", 27_000, || unreachable!("it exists"));
+        let answer = fetched(Content::Document(document)).into_answer(
+            "tiffin-menu",
+            "store:7 menu:7",
+            27_000,
+            || unreachable!("it exists"),
+        );
         let header = |name: &str| answer.headers[name].to_str().unwrap();
         assert_eq!(header("age"), "17");
         assert_eq!(header("cache-control"), "public, max-age=5");
+        assert_eq!(
+            header("cdn-cache-control"),
+            "public, max-age=5, stale-while-revalidate=60, stale-if-error=985"
+        );
+        assert_eq!(header("surrogate-key"), "store:7 menu:7");
         assert_eq!(header("cache-status"), "tiffin-menu; hit; ttl=-12");
         assert_eq!(header("etag"), "\"v1\"");
         assert_eq!(header("content-language"), "zh");
@@ -157,10 +175,14 @@ mod tests {
     #[test]
     fn what_does_not_exist_is_a_problem_with_a_cache_status() {
         let problem = || Problem::new(tiffin_api::ErrorCode::StoreNotFound, "");
-        let answer = fetched(Content::Absent).into_answer("tiffin-menu", 10_000, problem);
+        let answer =
+            fetched(Content::Absent).into_answer("tiffin-menu", "store:7", 10_000, problem);
         assert_eq!(answer.status, StatusCode::NOT_FOUND);
         assert_eq!(answer.headers["cache-status"], "tiffin-menu; hit; ttl=5");
-        assert_eq!(answer.headers["cache-control"], "no-store");
+        assert_eq!(answer.headers["cache-control"], "no-store", "for clients");
+        let caches = &answer.headers["cdn-cache-control"];
+        assert!(caches.to_str().unwrap().starts_with("public, max-age=5, "), "{caches:?}");
+        assert_eq!(answer.headers["surrogate-key"], "store:7");
     }
 
     #[test]
