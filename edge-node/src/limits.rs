@@ -169,8 +169,8 @@ pub const MAX_LISTED_BYTES: usize = 4 << 20;
 
 /// Bytes of all stored answers; what is used least goes first.
 pub const MAX_CACHE_BYTES: u64 = 256 << 20;
-/// Bytes of one stored body; a longer one is passed on as it comes.
-pub const MAX_CACHED_BODY_BYTES: usize = 4 << 20;
+/// Bytes of one stored body; a longer one is passed on as it comes. Each fetch in progress may hold as much.
+pub const MAX_CACHED_BODY_BYTES: usize = 1 << 20;
 /// What one entry costs beside its key, headers and bodies.
 pub const CACHE_ENTRY_OVERHEAD_BYTES: usize = 1_024;
 /// Variants of one URI; the one stored first goes first.
@@ -179,13 +179,13 @@ pub const MAX_CACHE_VARIANTS: usize = 16;
 pub const MAX_VARY_NAMES: usize = 8;
 /// Tags of one answer; one with more is not stored, because it could not be purged by all of them.
 pub const MAX_TAGS_PER_ENTRY: usize = 32;
-/// Slots that tags share by hash; at 15,000 tags in use a purge reaches a stranger in one of four cases.
+/// Slots that tags share by hash; at 15,000 tags in use one purge in five reaches a stranger.
 pub const TAG_SLOTS: usize = 1 << 16;
 /// How long the rest of a body may take that is to be stored; a slower one is passed on as it comes.
 pub const FILL_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Fetches that others may join, in progress at a time; beyond, each fetches for itself.
 pub const MAX_CACHE_FLIGHTS: usize = 4_096;
-/// How long a request waits for the fetch of another before it goes by itself.
+/// How long a request waits for fetches of others, in all, before it goes by itself.
 pub const COLLAPSE_PATIENCE: Duration = Duration::from_secs(5);
 /// How many fetches of others a request waits for in a row: one may bring another variant, or be purged.
 pub const MAX_JOINS: usize = 3;

@@ -65,10 +65,60 @@ pub(crate) struct CollapseLabel {
 }
 
 /// What the cache did about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CacheOutcome {
+    /// A fresh answer was there.
+    Hit,
+    /// A stale one was given.
+    Stale,
+    /// Another request's fetch served this one.
+    Collapsed,
+    /// A function was asked.
+    Miss,
+    /// It had nothing to do with the cache.
+    Bypass,
+}
+
+impl CacheOutcome {
+    const ALL: [Self; 5] = [Self::Hit, Self::Stale, Self::Collapsed, Self::Miss, Self::Bypass];
+
+    /// In one word.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Collapsed => "collapsed",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+/// The same as a label.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(crate) struct CacheLabel {
-    /// `hit`, `stale`, `collapsed`, `miss` or `bypass`.
+    /// The word.
     pub(crate) outcome: &'static str,
+}
+
+/// Counts by what the cache did. All series are there from the start, so that counting one is an addition.
+pub(crate) struct CacheRequests {
+    family: Family<CacheLabel, Counter>,
+    by_outcome: [Counter; CacheOutcome::ALL.len()],
+}
+
+impl CacheRequests {
+    fn new() -> Self {
+        let family = Family::<CacheLabel, Counter>::default();
+        let by_outcome = CacheOutcome::ALL
+            .map(|it| family.get_or_create_owned(&CacheLabel { outcome: it.word() }));
+        Self { family, by_outcome }
+    }
+
+    /// Counts a request.
+    pub(crate) fn count(&self, outcome: CacheOutcome) {
+        self.by_outcome[outcome as usize].inc();
+    }
 }
 
 /// A purge.
@@ -126,7 +176,7 @@ pub(crate) struct Metrics {
     /// Operations on key-value stores.
     pub(crate) store_operations: Family<StoreOperation, Counter>,
     /// Requests that the cache was asked about.
-    pub(crate) cache_requests: Family<CacheLabel, Counter>,
+    pub(crate) cache_requests: CacheRequests,
     /// Answers that the cache asked functions for.
     pub(crate) cache_fetches: Counter,
     /// Purges by tag and of everything.
@@ -154,7 +204,7 @@ impl Metrics {
             outbound: Family::default(),
             collapsed: Family::default(),
             store_operations: Family::<StoreOperation, Counter<u64, AtomicU64>>::default(),
-            cache_requests: Family::default(),
+            cache_requests: CacheRequests::new(),
             cache_fetches: Counter::default(),
             cache_purges: Family::default(),
             cache_bytes: Gauge::default(),
@@ -189,7 +239,7 @@ impl Metrics {
         r.register(
             "edge_cache_requests",
             "Requests by what the cache did",
-            self.cache_requests.clone(),
+            self.cache_requests.family.clone(),
         );
         r.register("edge_cache_fetches", "Answers asked of functions", self.cache_fetches.clone());
         r.register("edge_cache_purges", "Purges", self.cache_purges.clone());

@@ -12,7 +12,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_T
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use wasmtime_wasi_http::WasiBody;
 
 use super::conditional::{held_coding, tag_in};
@@ -71,6 +71,7 @@ impl Cache {
         let mut found = self.find(&key, &head.headers);
         let is_flown = read.is_anonymous() && !read.is_head;
         let mut joins = if is_flown { 0..limits::MAX_JOINS } else { 0..0 };
+        let patience = Instant::now() + limits::COLLAPSE_PATIENCE;
         while joins.next().is_some() && !self.unshared.contains(key_hash, self.now_ms()) {
             if let Some(entry) = found.usable(read, Standing::WhileRevalidate) {
                 return self.answer(entry, read, &head, Status::default()).await;
@@ -93,7 +94,7 @@ impl Cache {
                     return self.conclude(outcome, &found, read, &head).await;
                 }
             };
-            let landed = timeout(limits::COLLAPSE_PATIENCE, flight.wait_for(Option::is_some)).await;
+            let landed = timeout_at(patience, flight.wait_for(Option::is_some)).await;
             // Cloned out at once: what `wait_for` returns holds a lock.
             let landing = match landed.map(|landing| landing.map(|landing| landing.clone())) {
                 // Given up: join anew, perhaps as the leader.

@@ -64,8 +64,9 @@ impl Body {
             let made = made.map_err(|_| ())?.map_err(|_| ())?;
             let take = |room: usize| room.checked_sub(made.len());
             let order = Ordering::Relaxed;
-            let has_room = self.room_bytes.fetch_update(order, order, take).is_ok();
-            Ok::<_, ()>(has_room.then(|| Bytes::from(made)))
+            let is_shorter = made.len() < self.identity.len();
+            let is_kept = is_shorter && self.room_bytes.fetch_update(order, order, take).is_ok();
+            Ok::<_, ()>(is_kept.then(|| Bytes::from(made)))
         });
         made.await.ok().cloned().flatten()
     }

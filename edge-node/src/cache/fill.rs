@@ -305,9 +305,7 @@ async fn gather_within(mut body: WasiBody, max_bytes: usize, within: Duration) -
             Err(_slow) => return Gathered::Long(joined(frames, body)),
         }
     }
-    if frames.len() == 1 {
-        return Gathered::Whole(frames.remove(0));
-    }
+    // Copied, also a single piece: it may be a small part of a large buffer, which would then stay.
     let mut whole = BytesMut::with_capacity(bytes);
     frames.iter().for_each(|frame| whole.extend_from_slice(frame));
     Gathered::Whole(whole.freeze())

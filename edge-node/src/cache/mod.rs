@@ -49,7 +49,7 @@ use self::status::{CACHE_STATUS, Forward, Status};
 pub(crate) use self::tags::Purge;
 use self::tags::{Tags, View};
 use crate::limits;
-use crate::metrics::{CacheLabel, Metrics, PurgeLabel};
+use crate::metrics::{Metrics, PurgeLabel};
 use crate::site::Answered;
 use crate::trace::Trace;
 
@@ -286,9 +286,9 @@ impl Cache {
     }
 
     fn count(&self, status: &Status) -> &'static str {
-        let outcome = status.word();
-        self.metrics.cache_requests.get_or_create(&CacheLabel { outcome }).inc();
-        outcome
+        let outcome = status.outcome();
+        self.metrics.cache_requests.count(outcome);
+        outcome.word()
     }
 }
 

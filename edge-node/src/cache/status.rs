@@ -18,6 +18,8 @@ use std::io::Write as _;
 
 use http::{HeaderName, HeaderValue};
 
+use crate::metrics::CacheOutcome;
+
 /// The header.
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// What this cache is called there.
@@ -100,15 +102,17 @@ impl Status {
     }
 
     /// The same in one word, for the log and the metrics.
-    pub(super) fn word(&self) -> &'static str {
+    pub(super) fn outcome(&self) -> CacheOutcome {
         let is_stale = self.ttl_s.is_some_and(|ttl_s| ttl_s < 0);
         match self.forward {
-            _ if self.is_collapsed => "collapsed",
-            None if is_stale => "stale",
-            None => "hit",
-            Some(Forward::Stale) if self.detail.is_some() && is_stale => "stale",
-            Some(Forward::Method | Forward::Bypass) => "bypass",
-            Some(Forward::Miss | Forward::VaryMiss | Forward::Stale | Forward::Request) => "miss",
+            _ if self.is_collapsed => CacheOutcome::Collapsed,
+            None if is_stale => CacheOutcome::Stale,
+            None => CacheOutcome::Hit,
+            Some(Forward::Stale) if self.detail.is_some() && is_stale => CacheOutcome::Stale,
+            Some(Forward::Method | Forward::Bypass) => CacheOutcome::Bypass,
+            Some(Forward::Miss | Forward::VaryMiss | Forward::Stale | Forward::Request) => {
+                CacheOutcome::Miss
+            }
         }
     }
 }
@@ -160,7 +164,7 @@ mod tests {
             (Status { forward: Some(Forward::Method), ..none }, "edge-node; fwd=method", "bypass"),
         ] {
             assert_eq!(status.header(None), value);
-            assert_eq!(status.word(), word, "{value}");
+            assert_eq!(status.outcome().word(), word, "{value}");
         }
     }
 
