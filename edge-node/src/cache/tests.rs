@@ -614,3 +614,58 @@ async fn what_is_stored_is_measured() {
     let bytes = metrics.lines().find_map(|line| line.strip_prefix("edge_cache_stored_bytes "));
     assert!(bytes.unwrap().parse::<usize>().unwrap() > 2 * limits::CACHE_ENTRY_OVERHEAD_BYTES);
 }
+
+/// Readers and a writer race on real threads: whoever asks after a purge was acknowledged sees what it was about, or
+/// something later; by hits, confirmations, refreshes and fetches of others alike.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_reader_is_shown_less_than_was_acknowledged() {
+    let world = world(&[]);
+    let version = Arc::new(AtomicUsize::new(1));
+    world.runs({
+        let version = Arc::clone(&version);
+        move |request| {
+            let version = version.load(Ordering::SeqCst).to_string();
+            let tag = format!("\"{version}\"");
+            let shown = request.headers().get("if-none-match");
+            let status = if shown.is_some_and(|shown| *shown == tag) { 304 } else { 200 };
+            let control = "max-age=600, stale-while-revalidate=600, stale-if-error=600".to_owned();
+            let headers = [("cache-control", control), ("surrogate-key", "t".to_owned())];
+            let headers = headers.into_iter().chain([("etag", tag)]).collect();
+            (status, headers, version)
+        }
+    });
+    let acknowledged = Arc::new(AtomicUsize::new(1));
+    let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let read = |world: Arc<World>| {
+        let (acknowledged, is_over) = (Arc::clone(&acknowledged), Arc::clone(&is_over));
+        async move {
+            let mut reads = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                let least = acknowledged.load(Ordering::SeqCst);
+                let seen: usize = world.get(&[]).await.text().parse().unwrap();
+                assert!(seen >= least, "{seen} was shown, {least} was acknowledged");
+                reads += 1;
+                tokio::task::yield_now().await;
+            }
+            reads
+        }
+    };
+    let readers: Vec<_> = (0..16).map(|_| tokio::spawn(read(Arc::clone(&world)))).collect();
+    for number in 2..400 {
+        // Now and then nothing changes, so that there is something to confirm.
+        if number % 3 != 0 {
+            version.store(number, Ordering::SeqCst);
+        }
+        let current = version.load(Ordering::SeqCst);
+        let kind = if number % 2 == 0 { Purge::Hard } else { Purge::Soft };
+        world.cache.purge(["t"], kind);
+        acknowledged.store(current, Ordering::SeqCst);
+        sleep(Duration::from_micros(500)).await;
+    }
+    is_over.store(true, Ordering::SeqCst);
+    let mut reads = 0;
+    for reader in readers {
+        reads += reader.await.unwrap();
+    }
+    assert!(reads > world.calls(), "{reads} reads, {} fetches", world.calls());
+}
