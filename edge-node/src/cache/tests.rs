@@ -106,7 +106,10 @@ impl World {
         // What it says is settled when it is asked, as if it read a database then.
         let (status, headers, body) = script(&request.map(|_| ()));
         let body = if body.is_empty() { number.to_string() } else { body };
-        sleep(Duration::from_millis(self.takes_ms.load(Ordering::SeqCst) as u64)).await;
+        let takes_ms = self.takes_ms.load(Ordering::SeqCst) as u64;
+        if takes_ms > 0 {
+            sleep(Duration::from_millis(takes_ms)).await;
+        }
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         if status == 0 {
             return Answered::problem(Problem::FunctionFailed, &trace());
@@ -256,6 +259,40 @@ async fn a_fetch_outlives_the_client_that_set_it_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_is_remembered_though_nobody_waited_for_it() {
+    let world = world(&[("cache-control", "max-age=5, stale-if-error=600")]);
+    world.get(&[]).await;
+    seconds(5).await;
+    world.says(503, &[]);
+    world.takes(Duration::from_secs(2));
+    let leader = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.get(&[]).await }
+    });
+    seconds(1).await;
+    leader.abort();
+    sleep(Duration::from_millis(1_500)).await;
+    let begin = Instant::now();
+    assert_eq!((world.get(&[]).await.word, world.calls()), ("stale", 2));
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_stored_is_fetched_whole() {
+    let world = world(&[]);
+    world.runs(|request| {
+        let is_whole = !request.headers().contains_key("if-none-match");
+        let headers = [("cache-control", "max-age=60"), ("etag", "\"1\"")];
+        let headers = headers.map(|(name, value)| (name, value.to_owned())).to_vec();
+        (if is_whole { 200 } else { 304 }, headers, "whole".to_owned())
+    });
+    let held = world.get(&[("if-none-match", "\"1\"")]).await;
+    assert_eq!((held.status, held.word), (304, "miss"));
+    let whole = world.get(&[]).await;
+    assert_eq!((whole.text(), whole.word), ("whole", "hit"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn credentials_are_neither_shared_nor_waited_for() {
     for credentials in [("authorization", "Bearer x"), ("cookie", "a=b")] {
         let world = world(&[("cache-control", "max-age=60")]);
@@ -263,15 +300,13 @@ async fn credentials_are_neither_shared_nor_waited_for() {
         let mine = world.many(5, &[credentials]).await;
         let bodies: std::collections::BTreeSet<_> = mine.iter().map(Answer::text).collect();
         assert_eq!((bodies.len(), world.calls()), (5, 5));
-        assert_eq!(world.get(&[]).await.text(), "6", "nothing was stored of them");
+        // Nothing was stored of them, nor did they teach the cache that nobody can share.
+        let others = world.many(10, &[]).await;
+        assert!(others.iter().all(|answer| answer.text() == "6"), "{others:?}");
         let refused = world.get(&[credentials]).await;
         assert_eq!(refused.text(), "7", "what is not public is not theirs");
         assert!(refused.header("cache-status").contains("fwd=request"), "{refused:?}");
         assert_eq!(world.get(&[]).await.text(), "6");
-        // Nor did their private answers teach the cache that nobody can share.
-        seconds(61).await;
-        world.many(10, &[]).await;
-        assert_eq!(world.calls(), 8);
     }
 }
 
@@ -668,4 +703,22 @@ async fn no_reader_is_shown_less_than_was_acknowledged() {
         reads += reader.await.unwrap();
     }
     assert!(reads > world.calls(), "{reads} reads, {} fetches", world.calls());
+}
+
+/// On real threads, with a function that answers at once: who looked before the answer was stored and comes to the flight
+/// after it landed does not fly again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_latecomer_to_a_landed_flight_fetches_nothing() {
+    let world = world(&[("cache-control", "max-age=600"), ("surrogate-key", "t")]);
+    for round in 1..=3000 {
+        let crowd = (0..32).map(|_| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move { world.get(&[]).await })
+        });
+        for answer in futures::future::join_all(crowd).await {
+            assert_eq!(answer.unwrap().text(), round.to_string());
+        }
+        assert_eq!(world.calls(), round);
+        world.cache.purge(["t"], Purge::Soft);
+    }
 }
