@@ -323,6 +323,12 @@ pub const GATE_NOTES: usize = 10_000;
 pub const GATE_LOADS: usize = 16;
 /// How often the gate is repaired and compared with the ledger.
 pub const GATE_REPAIR: Duration = Duration::from_secs(2);
+/// How long one that is due may wait for the engine to have little to do.
+pub const AUDIT_PATIENCE: Duration = Duration::from_secs(3_600);
+/// For how long it looks at what the engine does.
+pub const AUDIT_LOOK: Duration = Duration::from_secs(5);
+/// The most commands in that time that count as little.
+pub const AUDIT_QUIET_COMMANDS: u64 = 250;
 /// For how long one core does so, unless it renews that.
 pub const GATE_REPAIR_LEASE: Duration = Duration::from_secs(10);
 /// Rows of stock that one step of a comparison reads.

@@ -44,6 +44,11 @@ impl Meter {
         registry.register("engine_failures", help, self.failures.clone());
     }
 
+    /// Commands whose batch was committed, since the start.
+    pub fn commands(&self) -> u64 {
+        self.commands.get()
+    }
+
     #[allow(clippy::cast_precision_loss, reason = "a batch has a few hundred commands")]
     pub(super) fn committed(&self, commands: usize, elapsed: Duration) {
         self.commands.inc_by(commands as u64);
