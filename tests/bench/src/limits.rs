@@ -23,7 +23,7 @@ pub const SMALL_TABLE_ORDERS: u64 = 1_000;
 /// Orders in the large one.
 pub const LARGE_TABLE_ORDERS: u64 = 1_000_000;
 /// How long a server may take to write to the disk what filling has left in its memory.
-pub const SETTLE_WITHIN: Duration = Duration::from_secs(20);
+pub const SETTLE_WITHIN: Duration = Duration::from_secs(6);
 /// Pages that wait to be written when it counts as done: what an idle server leaves lying.
 pub const SETTLED_PAGES: u64 = 4_096;
 /// Orders that one statement of the filling writes.
