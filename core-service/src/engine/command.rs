@@ -34,7 +34,7 @@ pub(super) struct Submitted<O: Operation> {
     operation: O,
     keyed: Option<Keyed>,
     /// Keeps twins away until the answer, also when the client is gone.
-    _claim: Option<Claim>,
+    claim: Option<Claim>,
     entered: Instant,
     decided: Option<Result<Done<O::Output>, SubmitError>>,
     reply: oneshot::Sender<Result<Done<O::Output>, SubmitError>>,
@@ -48,7 +48,14 @@ impl<O: Operation> Submitted<O> {
         reply: oneshot::Sender<Result<Done<O::Output>, SubmitError>>,
     ) -> Self {
         let entered = Instant::now();
-        Self { operation, keyed, _claim: claim, entered, decided: None, reply }
+        Self { operation, keyed, claim, entered, decided: None, reply }
+    }
+
+    /// Frees the key and tells whoever waits, in this order: who has an answer may ask again at once.
+    fn tell(self, decided: Result<Done<O::Output>, SubmitError>) {
+        drop(self.claim);
+        // Nobody waits any more if the client has gone; the effect and its record stand.
+        _ = self.reply.send(decided);
     }
 
     /// The answer that the key has already, or a decision.
@@ -97,14 +104,13 @@ impl<O: Operation> Command for Submitted<O> {
         self.decided = Some(decided);
     }
 
-    fn answer(self: Box<Self>) {
-        let decided = self.decided.unwrap_or(Err(SubmitError::Busy));
-        // Nobody waits any more if the client has gone; the effect and its record stand.
-        _ = self.reply.send(decided);
+    fn answer(mut self: Box<Self>) {
+        let decided = self.decided.take().unwrap_or(Err(SubmitError::Busy));
+        self.tell(decided);
     }
 
     fn fail(self: Box<Self>, error: SubmitError) {
-        _ = self.reply.send(Err(error));
+        self.tell(Err(error));
     }
 }
 
