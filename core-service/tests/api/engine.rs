@@ -220,6 +220,22 @@ async fn of_five_hundred_buyers_of_the_last_unit_one_wins_a_hundred_times() {
     assert_eq!(core.count("SELECT COUNT(*) FROM orders").await, 100);
 }
 
+#[tokio::test]
+async fn a_key_is_free_when_its_answer_is_told() {
+    let core = Core::start().await;
+    let basket = core.basket("Tea", 1, &[]).await;
+    let body: PlaceOrder = serde_json::from_value(basket).unwrap();
+    for round in 0..200 {
+        let user = UserId::from_raw(20_000 + round);
+        let keyed = Keyed::new(user, "/v1/orders", "key", b"{}");
+        let scope = keyed.scope.clone();
+        let claim = core.app.in_flight.claim(&scope).unwrap();
+        let (store, order) = (body.basket.store_id, create(&core, user, body.clone()));
+        core.app.engine.submit_keyed(store, keyed, Some(claim), order).await.unwrap();
+        assert!(core.app.in_flight.claim(&scope).is_ok(), "round {round}");
+    }
+}
+
 fn create(core: &Core, user: UserId, body: PlaceOrder) -> Create {
     let Settings { pay_within_ms, held_units_cap } = core.app.settings;
     Create {
