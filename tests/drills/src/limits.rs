@@ -87,7 +87,8 @@ pub const SALE_DINERS: usize = 500;
 pub const SALE_HELD_UNITS: i64 = 1_000_000;
 /// How long an order of the sale may stay unpaid, s: longer than the drill.
 pub const SALE_PAY_WITHIN_S: u32 = 3_600;
-/// How long a sale may take until the last unit is sold: the time in which the gate has to heal.
+/// How long a sale may take until the last unit is sold, and the gate's counters may differ from the ledger after the
+/// last kill: the time in which the gate has to heal.
 pub const HEAL_WITHIN: Duration = Duration::from_secs(30);
 /// The wait of a buyer who was told "sold out".
 pub const SOLD_OUT_PAUSE: Duration = Duration::from_millis(20);
