@@ -160,6 +160,9 @@ pub const MAX_VALUE_BYTES: usize = 1 << 20;
 pub const MAX_STORE_BYTES: u64 = 64 << 20;
 /// What one entry costs beside its key and value.
 pub const STORE_ENTRY_OVERHEAD_BYTES: usize = 96;
+/// From this size on, a stored value or answer makes room for itself before its writer goes on. moka
+/// else evicts when it next finds the time, and some hundred writes may run ahead of that.
+pub const EVICT_AT_ONCE_BYTES: usize = 64 << 10;
 /// Stores that one instance may hold open.
 pub const MAX_OPEN_STORES: usize = 256;
 /// Bytes of keys that one listing returns.

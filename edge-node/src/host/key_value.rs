@@ -53,7 +53,11 @@ impl Store {
             let limit = limits::MAX_VALUE_BYTES;
             return Err(Error::Other(format!("a value may have at most {limit} bytes")));
         }
+        let makes_room = value.len() >= limits::EVICT_AT_ONCE_BYTES;
         self.0.insert(key, Bytes::from(value)).await;
+        if makes_room {
+            self.0.run_pending_tasks().await;
+        }
         Ok(())
     }
 
