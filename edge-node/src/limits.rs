@@ -152,11 +152,11 @@ pub const MAX_FLIGHTS: usize = 4_096;
 
 // --- the key-value store -------------------------------------------------------------------------
 
-/// Bytes of one key.
-pub const MAX_KEY_BYTES: usize = 255;
+/// Bytes of one key, as in Spin.
+pub const MAX_KEY_BYTES: usize = 256;
 /// Bytes of one value, as in Spin.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
-/// Bytes of one store, keys and values and their bookkeeping; the least recently used go first.
+/// Bytes of one store in memory, keys and values and their bookkeeping; the least recently used go first.
 pub const MAX_STORE_BYTES: u64 = 64 << 20;
 /// What one entry costs beside its key and value.
 pub const STORE_ENTRY_OVERHEAD_BYTES: usize = 96;
@@ -167,6 +167,20 @@ pub const EVICT_AT_ONCE_BYTES: usize = 64 << 10;
 pub const MAX_OPEN_STORES: usize = 256;
 /// Bytes of keys that one listing returns.
 pub const MAX_LISTED_BYTES: usize = 4 << 20;
+/// How long one operation on a store outside the node's memory may take.
+pub const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes of one SQLite store; a write beyond is refused, as what is there was meant to stay.
+pub const MAX_STORE_FILE_BYTES: u64 = 1 << 30;
+/// How long a statement waits for another process that writes to the same SQLite file.
+pub const STORE_BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Connections that read one SQLite store; one more writes.
+pub const MAX_STORE_READERS: u32 = 2;
+/// How long a connection to a Redis store may take.
+pub const STORE_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Commands that wait to be written to a Redis store.
+pub const MAX_STORE_COMMANDS: usize = 256;
+/// Keys that Redis looks at in one step of a listing.
+pub const STORE_SCAN_KEYS: usize = 1_000;
 
 // --- the shared cache ----------------------------------------------------------------------------
 
@@ -206,3 +220,8 @@ pub const MIN_COMPRESSED_BODY_BYTES: usize = 512;
 pub const MAX_COMPRESSORS: usize = 4;
 /// Bytes of one purge on the admin listener.
 pub const MAX_PURGE_BYTES: usize = 64 << 10;
+
+// --- the configuration ---------------------------------------------------------------------------
+
+/// Errors of shape that are shown of one file.
+pub const MAX_DIAGNOSTICS: usize = 100;

@@ -33,6 +33,11 @@ struct Up {
     #[arg(long, value_name = "FILE", default_value = "spin.toml")]
     from: PathBuf,
 
+    /// Where key-value stores are kept, as Spin's runtime configuration says it. Beside Spin's types "spin" (a SQLite
+    /// file) and "redis" there is "memory", which is also where "default" is when nothing else is said.
+    #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
+    runtime_config_file: Option<PathBuf>,
+
     /// Where clients are served; port 0 takes any free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000", env = "EDGE_LISTEN")]
     listen: SocketAddr,
@@ -88,6 +93,7 @@ async fn run(up: Up) -> anyhow::Result<()> {
     let given: BTreeMap<String, String> = up.variable.into_iter().collect();
     let node = Node::start(Options {
         manifest: up.from,
+        runtime_config: up.runtime_config_file,
         listen: up.listen,
         admin: up.admin,
         cache_dir: up.cache_dir,

@@ -64,6 +64,13 @@ pub(crate) struct CollapseLabel {
     pub(crate) kind: &'static str,
 }
 
+/// A key-value store.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct StoreLabel {
+    /// The label.
+    pub(crate) store: String,
+}
+
 /// What the cache did about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CacheOutcome {
@@ -175,6 +182,8 @@ pub(crate) struct Metrics {
     pub(crate) collapsed: Family<CollapseLabel, Counter>,
     /// Operations on key-value stores.
     pub(crate) store_operations: Family<StoreOperation, Counter>,
+    /// Operations that a store did not answer.
+    pub(crate) store_failures: Family<StoreLabel, Counter>,
     /// Requests that the cache was asked about.
     pub(crate) cache_requests: CacheRequests,
     /// Answers that the cache asked functions for.
@@ -204,6 +213,7 @@ impl Metrics {
             outbound: Family::default(),
             collapsed: Family::default(),
             store_operations: Family::<StoreOperation, Counter<u64, AtomicU64>>::default(),
+            store_failures: Family::default(),
             cache_requests: CacheRequests::new(),
             cache_fetches: Counter::default(),
             cache_purges: Family::default(),
@@ -235,6 +245,11 @@ impl Metrics {
             "edge_key_value_operations",
             "Operations on key-value stores",
             self.store_operations.clone(),
+        );
+        r.register(
+            "edge_key_value_failures",
+            "Operations that a store did not answer",
+            self.store_failures.clone(),
         );
         r.register(
             "edge_cache_requests",

@@ -12,12 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
 use crate::compile::{self, LoadError};
-use crate::host::key_value::stores_of;
+use crate::diagnostic::{ConfigError, Diagnostic};
+use crate::host::key_value::{Store, StoreStartError, Stores};
 use crate::host::outbound::Network;
 use crate::instances::{Pool, Shared};
-use crate::manifest::{App, ManifestError, VariableSource};
+use crate::manifest::{App, VariableSource};
 use crate::metrics::Metrics;
 use crate::router::Router;
+use crate::runtime_config::RuntimeConfig;
 use crate::server::Front;
 use crate::site::Site;
 use crate::{admin, engine, host, server};
@@ -27,6 +29,8 @@ use crate::{admin, engine, host, server};
 pub struct Options {
     /// The manifest.
     pub manifest: PathBuf,
+    /// The runtime configuration, if there is one.
+    pub runtime_config: Option<PathBuf>,
     /// Where clients are served; port 0 for any free one.
     pub listen: SocketAddr,
     /// Where metrics and health are served; port 0 for any free one.
@@ -40,9 +44,12 @@ pub struct Options {
 /// Why a node cannot start, in one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The manifest is not there or not good.
+    /// The manifest or the runtime configuration is not there or not good.
     #[error(transparent)]
-    Manifest(#[from] ManifestError),
+    Config(#[from] ConfigError),
+    /// A key-value store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreStartError),
     /// A component cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -94,8 +101,13 @@ impl Node {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let start = Instant::now();
         let app = App::load(&options.manifest, &options.variables)?;
+        let runtime = RuntimeConfig::load(options.runtime_config.as_deref())?;
+        ConfigError::among(&undefined_stores(&app, &runtime))?;
         let (router, route_warnings) = Router::new(&app.triggers).map_err(StartError::Route)?;
-        for warning in app.warnings.iter().chain(&route_warnings) {
+        for warning in app.warnings.iter().chain(&runtime.warnings) {
+            tracing::warn!("{warning}");
+        }
+        for warning in route_warnings {
             tracing::warn!("{warning}");
         }
         // Ports first: a taken one is said before anything is compiled.
@@ -105,12 +117,13 @@ impl Node {
 
         let metrics = Arc::new(Metrics::new());
         let cache = Cache::new(Arc::clone(&metrics));
+        let stores = open_stores(&app, &runtime, &metrics).await?;
         let name = app.name.clone();
         let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
         let site = tokio::task::spawn_blocking({
             let (metrics, stopped) = (Arc::clone(&metrics), stopped.clone());
             let cache = Arc::clone(&cache);
-            move || build_site(app, router, &options, &metrics, cache, &stopped)
+            move || build_site(app, router, &options, &metrics, cache, stores, &stopped)
         })
         .await
         .expect("putting the application together does not panic")?;
@@ -153,19 +166,52 @@ fn bound(listener: &TcpListener) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|error| StartError::Engine(error.to_string()))
 }
 
+/// Labels that a component lists and nothing defines.
+pub(crate) fn undefined_stores(app: &App, runtime: &RuntimeConfig) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (id, component) in &app.components {
+        let labels = component.key_value_stores.iter();
+        for label in labels.filter(|label| runtime.store(label).is_none()) {
+            let message = format!(
+                "nothing says where {label:?} is kept; add [key_value_store.{label}] to a file and name the file with \
+                 --runtime-config-file"
+            );
+            let place = format!("component.{id}.key_value_stores");
+            found.push(app.document.error(&place, message));
+        }
+    }
+    found
+}
+
+/// A store for each label that a component lists.
+async fn open_stores(
+    app: &App,
+    runtime: &RuntimeConfig,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Stores>, StartError> {
+    let mut stores = Stores::new();
+    for label in app.components.values().flat_map(|component| &component.key_value_stores) {
+        if let Some(config) = runtime.store(label)
+            && !stores.contains_key(label)
+        {
+            stores.insert(label.clone(), Store::open(label, config, metrics).await?);
+        }
+    }
+    Ok(Arc::new(stores))
+}
+
 fn build_site(
     app: App,
     router: Router,
     options: &Options,
     metrics: &Arc<Metrics>,
     cache: Arc<Cache>,
+    stores: Arc<Stores>,
     stopped: &CancellationToken,
 ) -> Result<Arc<Site>, StartError> {
     let engine = engine::start().map_err(|error| StartError::Engine(format!("{error:#}")))?;
     let linker = host::linker(&engine).map_err(|e| StartError::Engine(format!("{e:#}")))?;
     let compiled = compile::load_all(&engine, &options.cache_dir, app.components.values())?;
-    let labels = app.components.values().flat_map(|component| &component.key_value_stores);
-    let stores = stores_of(labels);
     let network = Arc::new(Network::new(Arc::clone(metrics)));
     let mut pools = BTreeMap::new();
     for (id, component) in app.components {

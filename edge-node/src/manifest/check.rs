@@ -8,7 +8,7 @@ use std::path::Path;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::variables::{VariableSource, Variables};
-use super::{AllowedHosts, App, Component, Hints, StaticResponse, Target, Trigger, raw};
+use super::{AllowedHosts, Component, Hints, StaticResponse, Target, Trigger, raw};
 
 /// The table of hints under `tool`.
 const OUR_TOOL: &str = "tiffin";
@@ -26,44 +26,73 @@ impl Fault {
     }
 }
 
-pub(super) fn check(raw: raw::Manifest, dir: &Path, source: &VariableSource) -> Result<App, Fault> {
+/// What was checked: an [`App`] without its file. Half of one if there are faults.
+pub(super) struct Checked {
+    pub(super) name: String,
+    pub(super) components: BTreeMap<String, Component>,
+    pub(super) triggers: Vec<Trigger>,
+    pub(super) warnings: Vec<Fault>,
+}
+
+/// The faults that are found on the way. What has one is left out, and the rest is looked at nevertheless.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Vec<Fault>);
+
+impl Faults {
+    pub(super) fn add(&mut self, place: &str, message: impl Into<String>) {
+        self.0.push(Fault::new(place, message));
+    }
+
+    /// The good part of a result.
+    pub(super) fn note<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
+        result.map_err(|fault| self.0.push(fault)).ok()
+    }
+}
+
+pub(super) fn check(
+    raw: raw::Manifest,
+    dir: &Path,
+    source: &VariableSource,
+) -> (Checked, Vec<Fault>) {
+    let mut faults = Faults::default();
     if raw.spin_manifest_version != 2 {
         let message = format!("only version 2 is supported, not {}", raw.spin_manifest_version);
-        return Err(Fault::new("spin_manifest_version", message));
+        faults.add("spin_manifest_version", message);
     }
     if raw.application.trigger.http.base.is_some_and(|base| base != "/") {
-        return Err(Fault::new("application.trigger.http.base", "only \"/\" is supported"));
+        faults.add("application.trigger.http.base", "only \"/\" is supported");
     }
-    let variables = Variables::resolve(raw.variables, source)?;
+    let variables = Variables::resolve(raw.variables, source, &mut faults);
     let mut components = raw.component;
-    let triggers = (raw.trigger.http.into_iter().enumerate())
-        .map(|(index, trigger)| check_trigger(index, trigger, &mut components))
-        .collect::<Result<Vec<_>, _>>()?;
-    if triggers.is_empty() {
-        return Err(Fault::new("trigger.http", "no [[trigger.http]]: there is nothing to serve"));
+    if raw.trigger.http.is_empty() {
+        faults.add("trigger.http", "no [[trigger.http]]: there is nothing to serve");
     }
+    let triggers: Vec<Trigger> = (raw.trigger.http.into_iter().enumerate())
+        .filter_map(|(index, trigger)| faults.note(check_trigger(index, trigger, &mut components)))
+        .collect();
     let used: BTreeSet<&str> = (triggers.iter())
         .filter_map(|trigger| match &trigger.target {
             Target::Component(id) => Some(id.as_str()),
             Target::Static(_) => None,
         })
         .collect();
-    let mut app = App {
+    let mut checked = Checked {
         name: raw.application.name,
         components: BTreeMap::new(),
-        warnings: Vec::new(),
         triggers: Vec::new(),
+        warnings: Vec::new(),
     };
     for (id, component) in components {
-        let component = check_component(&id, component, dir, &variables)?;
-        if used.contains(id.as_str()) {
-            app.components.insert(id, component);
-        } else {
-            app.warnings.push(format!("component.{id}: no trigger names it; it is not loaded"));
+        let component = check_component(&id, component, dir, &variables, &mut faults);
+        if !used.contains(id.as_str()) {
+            let message = "no trigger names it; it is not loaded";
+            checked.warnings.push(Fault::new(&format!("component.{id}"), message));
+        } else if let Some(component) = component {
+            checked.components.insert(id, component);
         }
     }
-    app.triggers = triggers;
-    Ok(app)
+    checked.triggers = triggers;
+    (checked, faults.0)
 }
 
 fn check_trigger(
@@ -138,55 +167,65 @@ fn check_static(place: &str, raw: raw::StaticResponse) -> Result<StaticResponse,
     Ok(StaticResponse { status, headers, body: raw.body.unwrap_or_default() })
 }
 
+/// None when it has no source to run; else what is good of it.
 fn check_component(
     id: &str,
     mut raw: raw::Component,
     dir: &Path,
     variables: &Variables,
-) -> Result<Component, Fault> {
+    faults: &mut Faults,
+) -> Option<Component> {
     let place = format!("component.{id}");
     let at = |field: &str| format!("{place}.{field}");
-    check_kebab(id).map_err(|message| Fault::new(&place, message))?;
-    refuse_unsupported(&place, &raw)?;
-    let source = match raw.source {
-        raw::TextOr::Text(path) => dir.join(path),
-        raw::TextOr::Table(_) => {
-            let message = "a url or registry source is not supported; use a file";
-            return Err(Fault::new(&at("source"), message));
-        }
-    };
+    if let Err(message) = check_kebab(id) {
+        faults.add(&place, message);
+    }
+    refuse_unsupported(&place, &raw, faults);
     let mut values = BTreeMap::new();
     for (name, template) in raw.variables {
         let place = at(&format!("variables.{name}"));
-        super::variables::check_name(&name).map_err(|message| Fault::new(&place, message))?;
-        values.insert(name, variables.fill(&template, &place)?);
+        if let Err(message) = super::variables::check_name(&name) {
+            faults.add(&place, message);
+        }
+        if let Some(value) = faults.note(variables.fill(&template, &place)) {
+            values.insert(name, value);
+        }
     }
     let hosts_at = at("allowed_outbound_hosts");
     let hosts = (raw.allowed_outbound_hosts.iter())
-        .map(|template| variables.fill(template, &hosts_at))
-        .collect::<Result<Vec<_>, _>>()?;
+        .filter_map(|template| faults.note(variables.fill(template, &hosts_at)))
+        .collect();
+    let (allowed_hosts, bad) = AllowedHosts::parse_good(hosts);
+    bad.into_iter().for_each(|message| faults.add(&hosts_at, message));
     for label in &raw.key_value_stores {
-        check_label(label).map_err(|message| Fault::new(&at("key_value_stores"), message))?;
+        if let Err(message) = check_label(label) {
+            faults.add(&at("key_value_stores"), message);
+        }
     }
-    let hints = match raw.tool.remove(OUR_TOOL) {
-        Some(table) => Hints::read(table)
-            .map_err(|message| Fault::new(&at(&format!("tool.{OUR_TOOL}")), message))?,
-        None => Hints::default(),
+    let (hints, bad) = raw.tool.remove(OUR_TOOL).map(Hints::read).unwrap_or_default();
+    for (field, message) in bad {
+        faults.add(&at(&format!("tool.{OUR_TOOL}.{field}")), message);
+    }
+    let source = match raw.source {
+        raw::TextOr::Text(path) => dir.join(path),
+        raw::TextOr::Table(_) => {
+            faults.add(&at("source"), "a url or registry source is not supported; use a file");
+            return None;
+        }
     };
-    Ok(Component {
+    Some(Component {
         id: id.to_owned(),
         source,
         environment: raw.environment.into_iter().collect(),
         variables: values,
-        allowed_hosts: AllowedHosts::parse(hosts)
-            .map_err(|message| Fault::new(&hosts_at, message))?,
+        allowed_hosts,
         key_value_stores: raw.key_value_stores.into_iter().collect(),
         hints,
     })
 }
 
 /// Fields that Spin knows and this host does not serve: an error beats a guest that fails later.
-fn refuse_unsupported(place: &str, raw: &raw::Component) -> Result<(), Fault> {
+fn refuse_unsupported(place: &str, raw: &raw::Component, faults: &mut Faults) {
     for (field, is_used, instead) in [
         ("files", !raw.files.is_empty(), "embed them in the component"),
         ("sqlite_databases", !raw.sqlite_databases.is_empty(), "ask a service over HTTP"),
@@ -195,11 +234,9 @@ fn refuse_unsupported(place: &str, raw: &raw::Component) -> Result<(), Fault> {
         ("allowed_http_hosts", !raw.allowed_http_hosts.is_empty(), "use allowed_outbound_hosts"),
     ] {
         if is_used {
-            let message = format!("is not supported; {instead}");
-            return Err(Fault::new(&format!("{place}.{field}"), message));
+            faults.add(&format!("{place}.{field}"), format!("is not supported; {instead}"));
         }
     }
-    Ok(())
 }
 
 /// A component's id: words of letters and digits, each of one case, joined by hyphens.

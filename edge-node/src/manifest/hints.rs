@@ -37,24 +37,40 @@ impl Default for Hints {
 }
 
 impl Hints {
-    /// Reads and checks the table.
-    ///
-    /// # Errors
-    /// The unknown or ill-typed field, or the one that is out of its range.
-    pub(super) fn read(table: toml::Table) -> Result<Self, String> {
-        let hints: Self = table.try_into().map_err(|e: toml::de::Error| e.message().to_owned())?;
-        let concurrency = hints.instance_concurrency as u64;
-        for (name, value, max) in [
-            ("instance_concurrency", concurrency, limits::MAX_INSTANCE_CONCURRENCY as u64),
-            ("memory_mb", hints.memory_mb, limits::MAX_MEMORY_MB),
-            ("cpu_budget_ms", hints.cpu_budget_ms, limits::MAX_CPU_BUDGET_MS),
-            ("deadline_ms", hints.deadline_ms, limits::MAX_DEADLINE_MS),
-            ("upstream_timeout_ms", hints.upstream_timeout_ms, limits::MAX_UPSTREAM_TIMEOUT_MS),
-        ] {
-            if value == 0 || value > max {
-                return Err(format!("{name} must be from 1 to {max}, not {value}"));
+    /// Reads and checks the table. Beside the hints it returns each field that is unknown, ill-typed or out of its range,
+    /// with what is wrong with it; such a field keeps its default.
+    pub(super) fn read(table: toml::Table) -> (Self, Vec<(String, String)>) {
+        let mut bad = Vec::new();
+        let mut good = toml::Table::new();
+        // Field by field: each has a default, so each can be read by itself.
+        for (field, value) in table {
+            let alone = toml::Table::from_iter([(field.clone(), value.clone())]);
+            match alone.try_into::<Self>().map_err(|error| error.message().to_owned()) {
+                Ok(hints) => match hints.check_ranges() {
+                    Ok(()) => {
+                        good.insert(field, value);
+                    }
+                    Err(message) => bad.push((field, message)),
+                },
+                Err(message) => bad.push((field, message.replace('\n', " "))),
             }
         }
-        Ok(hints)
+        (good.try_into().unwrap_or_default(), bad)
+    }
+
+    fn check_ranges(&self) -> Result<(), String> {
+        let concurrency = self.instance_concurrency as u64;
+        for (value, max) in [
+            (concurrency, limits::MAX_INSTANCE_CONCURRENCY as u64),
+            (self.memory_mb, limits::MAX_MEMORY_MB),
+            (self.cpu_budget_ms, limits::MAX_CPU_BUDGET_MS),
+            (self.deadline_ms, limits::MAX_DEADLINE_MS),
+            (self.upstream_timeout_ms, limits::MAX_UPSTREAM_TIMEOUT_MS),
+        ] {
+            if value == 0 || value > max {
+                return Err(format!("must be from 1 to {max}, not {value}"));
+            }
+        }
+        Ok(())
     }
 }

@@ -41,17 +41,18 @@ enum Host {
 }
 
 impl AllowedHosts {
-    /// Parses resolved entries.
-    ///
-    /// # Errors
-    /// Names the entry and what is wrong with it.
-    pub(super) fn parse(entries: impl IntoIterator<Item = String>) -> Result<Self, String> {
+    /// Parses resolved entries. Beside the good ones it returns what is wrong with each other one.
+    pub(super) fn parse_good(entries: Vec<String>) -> (Self, Vec<String>) {
         // A template over an empty variable is an endpoint that is not wanted, as in Spin.
         let wanted = |entry: &String| !matches!(entry.as_str(), "" | "http://" | "https://");
-        let parse = |entry: String| {
-            Entry::parse(entry.trim()).map_err(|reason| format!("{entry:?} {reason}"))
-        };
-        entries.into_iter().filter(wanted).map(parse).collect::<Result<_, _>>().map(Self)
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for entry in entries.into_iter().filter(wanted) {
+            match Entry::parse(entry.trim()) {
+                Ok(parsed) => good.push(parsed),
+                Err(reason) => bad.push(format!("{entry:?} {reason}")),
+            }
+        }
+        (Self(good), bad)
     }
 
     /// Whether a request to `uri` may be sent. A URI without a host means this application.
@@ -236,7 +237,8 @@ mod tests {
             ("http://*.spin.internal", &["http://menu.spin.internal/"], &["http://menu/", "/own"]),
         ];
         for (entry, allowed, denied) in cases {
-            let hosts = AllowedHosts::parse([entry.to_owned()]).unwrap();
+            let (hosts, bad) = AllowedHosts::parse_good(vec![entry.to_owned()]);
+            assert_eq!(bad, Vec::<String>::new());
             for uri in allowed {
                 assert!(hosts.allows(&uri.parse().unwrap()), "{entry} should allow {uri}");
             }
@@ -249,7 +251,8 @@ mod tests {
     #[test]
     fn nothing_is_allowed_by_no_entry_or_an_empty_one() {
         for entries in [vec![], vec![String::new()], vec!["http://".to_owned()]] {
-            let hosts = AllowedHosts::parse(entries).unwrap();
+            let (hosts, bad) = AllowedHosts::parse_good(entries);
+            assert_eq!(bad, Vec::<String>::new());
             assert!(!hosts.allows(&"http://core/".parse().unwrap()));
         }
     }
@@ -268,8 +271,8 @@ mod tests {
             ("http://*com", "neither"),
             ("http://", "ok"),
         ] {
-            let parsed = AllowedHosts::parse([entry.to_owned()]);
-            let said = parsed.map_or_else(|error| error, |_| "ok".to_owned());
+            let (_, bad) = AllowedHosts::parse_good(vec![entry.to_owned()]);
+            let said = bad.first().map_or("ok", String::as_str);
             assert!(said.contains(reason), "{entry}: {said}");
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Two steps, so that each error is found by the right one: `raw` is the shape of the file as serde
 //! reads it (unknown fields, wrong types), `check` turns it into an [`App`] (names, references,
-//! templates, limits). Nothing after this module looks at TOML again.
+//! templates, limits). Nothing after this module looks at TOML again. Both steps find all errors, not the first.
 //!
 //! Invariants: every component named by a route exists; every template is resolved; every
 //! allowed host and hint is parsed and within its limit. Start at [`App::load`].
@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 
 use http::{HeaderMap, StatusCode};
 
+use crate::diagnostic::{ConfigError, Diagnostic};
+use crate::document::Document;
+
 pub(crate) use self::hints::Hints;
 pub(crate) use self::hosts::is_to_self;
 pub(crate) use self::hosts::{AllowedHosts, chained_component};
@@ -28,6 +31,8 @@ pub(crate) use self::variables::check_name as check_variable_name;
 /// A manifest that was read and found good.
 #[derive(Debug)]
 pub(crate) struct App {
+    /// The manifest itself, for what is found wrong later.
+    pub(crate) document: Document,
     /// The application's name.
     pub(crate) name: String,
     /// The components that a trigger names, by id.
@@ -35,7 +40,7 @@ pub(crate) struct App {
     /// The triggers, in the order of the file.
     pub(crate) triggers: Vec<Trigger>,
     /// What is allowed but surely not meant; logged once at start.
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// One component, ready to be compiled.
@@ -86,62 +91,37 @@ pub(crate) struct StaticResponse {
     pub(crate) body: String,
 }
 
-/// Why a manifest cannot be used, in one sentence that names the place.
-#[derive(Debug, thiserror::Error)]
-#[error("{file}{place}: {message}")]
-pub struct ManifestError {
-    file: String,
-    place: String,
-    message: String,
-}
-
 impl App {
     /// Reads and checks the manifest at `path`. Component sources are taken relative to it.
     ///
     /// # Errors
-    /// When the file cannot be read, is not valid, or a required variable has no value.
-    pub(crate) fn load(path: &Path, variables: &VariableSource) -> Result<Self, ManifestError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ManifestError {
-            file: path.display().to_string(),
-            place: String::new(),
-            message: format!("the manifest cannot be read ({error}); name it with --from"),
-        })?;
-        let dir = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, dir, variables)
-            .map_err(|error| ManifestError { file: path.display().to_string(), ..error })
+    /// When the file cannot be read, or all that is not valid in it: shapes, names, references, variables without a value.
+    pub(crate) fn load(path: &Path, variables: &VariableSource) -> Result<Self, ConfigError> {
+        let document = Document::load(path, "--from").map_err(ConfigError)?;
+        Self::read(document, path.parent().unwrap_or(Path::new("")), variables)
     }
 
-    /// The same for a manifest already in memory.
-    ///
-    /// # Errors
-    /// As for [`App::load`].
-    pub(crate) fn parse(
-        text: &str,
+    /// The same for a manifest that was read.
+    fn read(
+        document: Document,
         dir: &Path,
         variables: &VariableSource,
-    ) -> Result<Self, ManifestError> {
-        let raw: raw::Manifest = toml::from_str(text).map_err(|error| {
-            let place = error.span().map(|span| line_and_column(text, span.start));
-            ManifestError {
-                file: "spin.toml".to_owned(),
-                place: place.map_or(String::new(), |(line, column)| format!(":{line}:{column}")),
-                message: error.message().replace('\n', " "),
-            }
-        })?;
-        check::check(raw, dir, variables).map_err(|error| ManifestError {
-            file: "spin.toml".to_owned(),
-            place: format!(": {}", error.place),
-            message: error.message,
+    ) -> Result<Self, ConfigError> {
+        let mut found = Vec::new();
+        let Some(raw) = document.read(&mut found) else { return Err(ConfigError(found)) };
+        let (app, faults) = check::check(raw, dir, variables);
+        found.extend(faults.into_iter().map(|fault| document.error(&fault.place, fault.message)));
+        ConfigError::among(&found)?;
+        let warn = |fault: check::Fault| document.warning(&fault.place, fault.message);
+        let warnings = app.warnings.into_iter().map(warn).collect();
+        Ok(Self {
+            name: app.name,
+            components: app.components,
+            triggers: app.triggers,
+            warnings,
+            document,
         })
     }
-}
-
-/// Both counted from 1.
-fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    (line, column)
 }
 
 #[cfg(test)]

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{App, Target, VariableSource};
+use crate::diagnostic::ConfigError;
+use crate::document::Document;
 
 const HEAD: &str = "spin_manifest_version = 2\n[application]\nname = \"t\"\n";
 const TRIGGER: &str = "[[trigger.http]]\nroute = \"/\"\ncomponent = \"a\"\n";
 const COMPONENT: &str = "[component.a]\nsource = \"a.wasm\"\n";
 
 fn parse_with(text: &str, source: &VariableSource) -> Result<App, String> {
-    App::parse(text, Path::new("app"), source).map_err(|error| error.to_string())
+    let document = Document::parse("spin.toml".to_owned(), text.to_owned()).map_err(ConfigError);
+    let app = document.and_then(|document| App::read(document, Path::new("app"), source));
+    app.map_err(|error| error.to_string())
 }
 
 fn parse(text: &str) -> Result<App, String> {
@@ -127,10 +131,13 @@ fn errors_say_what_and_where() {
         (component_with("variables = { No = \"\" }"), "is no variable name"),
         (component_with("variables = { v = \"{{ no }}\" }"), "component.a.variables.v: "),
         (component_with("variables = { v = \"{{ no\" }"), "does not close it"),
-        (component_with("[component.a.tool.tiffin]\nmemory_mb = 0"), "memory_mb must be from 1"),
+        (
+            component_with("[component.a.tool.tiffin]\nmemory_mb = 0"),
+            "tool.tiffin.memory_mb: must be from 1",
+        ),
         (
             component_with("[component.a.tool.tiffin]\ndeadline_ms = 999999"),
-            "component.a.tool.tiffin: deadline_ms must be from 1 to 60000, not 999999",
+            "component.a.tool.tiffin.deadline_ms: must be from 1 to 60000, not 999999",
         ),
         (component_with("[component.no_kebab]\nsource = \"x\""), "is no component id"),
         (format!("{HEAD}[variables]\nv = {{}}\n{TRIGGER}{COMPONENT}"), "`required = true` or have"),
@@ -204,7 +211,8 @@ fn inline_components_get_the_ids_that_spin_gives() {
 fn a_component_without_a_trigger_is_checked_and_left_alone() {
     let app = parse(&component_with("[component.b]\nsource = \"b.wasm\"")).unwrap();
     assert_eq!(app.components.keys().collect::<Vec<_>>(), ["a"]);
-    assert_eq!(app.warnings, ["component.b: no trigger names it; it is not loaded"]);
+    let warnings: Vec<_> = app.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["spin.toml:9:12: component.b: no trigger names it; it is not loaded"]);
 }
 
 #[test]

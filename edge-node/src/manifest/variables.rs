@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::check::Fault;
+use super::check::{Fault, Faults};
 use super::{raw, template};
 
 /// Where values come from, beside the manifest.
@@ -33,50 +33,51 @@ fn environment_name(name: &str) -> String {
     format!("{PREFIX}{}", name.to_ascii_uppercase())
 }
 
-/// The application's variables with their values.
+/// The application's variables with their values; none where one is missing, which is said once and not of every template.
 #[derive(Debug)]
-pub(super) struct Variables(BTreeMap<String, String>);
+pub(super) struct Variables(BTreeMap<String, Option<String>>);
 
 impl Variables {
     pub(super) fn resolve(
         declared: BTreeMap<String, raw::Variable>,
         source: &VariableSource,
-    ) -> Result<Self, Fault> {
-        if let Some(name) = source.given.keys().find(|name| !declared.contains_key(*name)) {
-            return Err(Fault::new(
-                "variables",
-                format!("--variable sets {name:?}, which the manifest does not declare"),
-            ));
+        faults: &mut Faults,
+    ) -> Self {
+        for name in source.given.keys().filter(|name| !declared.contains_key(*name)) {
+            let message = format!("--variable sets {name:?}, which the manifest does not declare");
+            faults.add("variables", message);
         }
         let mut values = BTreeMap::new();
         for (name, variable) in declared {
             let place = format!("variables.{name}");
-            check_name(&name).map_err(|message| Fault::new(&place, message))?;
+            if let Err(message) = check_name(&name) {
+                faults.add(&place, message);
+            }
             if variable.required == variable.default.is_some() {
                 let message = "must either be `required = true` or have a `default`, not both";
-                return Err(Fault::new(&place, message));
+                faults.add(&place, message);
             }
             let value = (source.given.get(&name))
                 .or_else(|| source.environment.get(&environment_name(&name)))
                 .cloned()
                 .or(variable.default);
-            let Some(value) = value else {
+            if value.is_none() && variable.required {
                 let message = format!(
                     "the required variable has no value; set {} or pass --variable {name}=VALUE",
                     environment_name(&name)
                 );
-                return Err(Fault::new(&place, message));
-            };
+                faults.add(&place, message);
+            }
             values.insert(name, value);
         }
-        Ok(Self(values))
+        Self(values)
     }
 
     /// Resolves the template `text`, found at `place`.
     pub(super) fn fill(&self, text: &str, place: &str) -> Result<String, Fault> {
         template::resolve(text, |name| {
             let unknown = || format!("the template names {name:?}, which [variables] does not");
-            self.0.get(name).cloned().ok_or_else(unknown)
+            self.0.get(name).cloned().map(Option::unwrap_or_default).ok_or_else(unknown)
         })
         .map_err(|message| Fault::new(place, message))
     }

@@ -90,13 +90,29 @@ pub(crate) async fn try_start(
     cache_dir: &Path,
     variables: &[(&str, &str)],
 ) -> Result<TestNode, StartError> {
+    try_start_with(manifest, None, cache_dir, variables).await
+}
+
+/// The same with the text of a runtime configuration.
+pub(crate) async fn try_start_with(
+    manifest: &str,
+    runtime_config: Option<&str>,
+    cache_dir: &Path,
+    variables: &[(&str, &str)],
+) -> Result<TestNode, StartError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("spin.toml");
     std::fs::write(&path, manifest).unwrap();
+    let runtime_config = runtime_config.map(|text| {
+        let path = dir.path().join("runtime-config.toml");
+        std::fs::write(&path, text).unwrap();
+        path
+    });
     let given = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let node = Node::start(Options {
         manifest: path,
+        runtime_config,
         listen: any_port,
         admin: any_port,
         cache_dir: cache_dir.to_owned(),

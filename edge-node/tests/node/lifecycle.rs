@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use crate::common::{cache_dir, guest, guests, start, try_start};
+use crate::common::{cache_dir, guest, guests, start, try_start, try_start_with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_in_progress_finish_and_new_ones_find_the_door_closed() {
@@ -81,6 +81,30 @@ async fn what_keeps_a_node_from_starting_is_said_in_one_sentence() {
         ("spin_manifest_version = 2\nnonsense", "spin.toml:2:9: "),
     ] {
         let error = try_start(manifest, &cache_dir(), &[]).await.err().unwrap().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_keeps_stores_from_opening_is_said_with_its_place() {
+    let manifest = guests(&[("a", r#"key_value_stores = ["default", "extra"]"#)]);
+    let store = |settings: &str| format!("[key_value_store.extra]\n{settings}\n");
+    for (config, expected) in [
+        (
+            String::new(),
+            r#"spin.toml:9:1: component.a.key_value_stores: nothing says where "extra" is kept"#,
+        ),
+        (store("type = \"spin\"\npath = \"runtime-config.toml/x\""), "key_value_store.extra: "),
+        (
+            store("type = \"redis\"\nurl = \"nonsense\""),
+            "key_value_store.extra: the url is not good",
+        ),
+        (store("type = \"azure_cosmos\""), "runtime-config.toml:2:1: key_value_store.extra.type: "),
+        ("[key_value_stores.extra]".to_owned(), "unknown field `key_value_stores`"),
+    ] {
+        let started = try_start_with(&manifest, Some(&config), &cache_dir(), &[]).await;
+        let error = started.err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
         assert!(!error.contains('\n'), "{error}");
     }

@@ -2,7 +2,7 @@
 
 use http::{Request, StatusCode};
 
-use crate::common::{cache_dir, guests, start, try_start};
+use crate::common::{cache_dir, guests, start, try_start, try_start_with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_are_reused() {
@@ -44,12 +44,13 @@ async fn components_of_one_file_share_no_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stores_are_shared_by_label_and_closed_to_others() {
     let settings = |stores| format!("key_value_stores = {stores}");
-    let node = start(&guests(&[
+    let manifest = guests(&[
         ("a", &settings(r#"["default", "extra"]"#)),
         ("b", &settings(r#"["default"]"#)),
         ("c", ""),
-    ]))
-    .await;
+    ]);
+    let extra = Some("[key_value_store.extra]\ntype = \"memory\"");
+    let node = try_start_with(&manifest, extra, &cache_dir(), &[]).await.unwrap();
     for (target, expected) in [
         ("/a/kv?store=default&op=get&key=k", "(none)"),
         ("/a/kv?store=default&op=exists&key=k", "false"),
@@ -75,8 +76,8 @@ async fn keys_and_values_have_limits() {
     let node = start(&guests(&[("a", r#"key_value_stores = ["default"]"#)])).await;
     let key = |length: usize| "k".repeat(length);
     for (operation, key, value, expected) in [
-        ("set", key(255), "v".to_owned(), StatusCode::OK),
-        ("set", key(256), "v".to_owned(), StatusCode::BAD_REQUEST),
+        ("set", key(256), "v".to_owned(), StatusCode::OK),
+        ("set", key(257), "v".to_owned(), StatusCode::BAD_REQUEST),
         ("set", key(0), "v".to_owned(), StatusCode::BAD_REQUEST),
         ("set-long", key(1), (1 << 20).to_string(), StatusCode::OK),
         ("set-long", key(1), ((1 << 20) + 1).to_string(), StatusCode::BAD_REQUEST),
@@ -101,6 +102,21 @@ async fn a_full_store_drops_what_was_used_least_recently() {
     assert_eq!(newest.body, "true");
     let oldest = node.get("/a/kv?store=default&op=exists&key=k0").await;
     assert_eq!(oldest.body, "false");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_a_file_outlives_the_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("made/by/the/node.db");
+    let config = format!("[key_value_store.default]\ntype = \"spin\"\npath = {file:?}");
+    let manifest = guests(&[("a", r#"key_value_stores = ["default"]"#)]);
+    let cache = cache_dir();
+    let start = || try_start_with(&manifest, Some(&config), &cache, &[]);
+    let node = start().await.unwrap();
+    assert_eq!(node.get("/a/kv?store=default&op=set&key=k&value=v").await.body, "");
+    assert!(node.node.shutdown().await);
+    let node = start().await.unwrap();
+    assert_eq!(node.get("/a/kv?store=default&op=get&key=k").await.body, "v");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

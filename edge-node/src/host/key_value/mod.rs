@@ -1,78 +1,33 @@
-//! `spin:key-value@3.0.0`: stores in memory, one per label, shared by the components that list it.
+//! `spin:key-value@3.0.0`: stores, one per label, shared by the components that list it.
 //!
 //! As in Spin, a label that the component does not list is `access-denied`, and there is no time to
-//! live: a guest keeps the expiry in its value. The store is a cache by nature; when it is full
-//! the least recently used entries go. Nothing here survives a restart.
+//! live: a guest keeps the expiry in its value. This file is the interface; `store` is what is behind a handle, and
+//! `memory`, `sqlite` and `redis` keep the data, as `runtime-config.toml` says.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod memory;
+mod redis;
+mod sqlite;
+mod store;
+#[cfg(test)]
+mod tests;
 
-use bytes::Bytes;
-use moka::future::Cache;
-use moka::policy::EvictionPolicy;
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
+use self::store::StoreError;
+pub use self::store::StoreStartError;
+pub(crate) use self::store::{Store, Stores};
 use super::bindings::spin::key_value::key_value::{Error, Host, HostStore, HostStoreWithStore};
 use crate::instances::Guest;
 use crate::limits;
 use crate::metrics::{Metrics, StoreOperation};
 
-/// One store. Cloning shares it.
-#[derive(Clone)]
-pub(crate) struct Store(Cache<String, Bytes>);
-
 /// A guest's handle to an open store.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct OpenStore(Store);
 
-/// All stores of the application, by label.
-pub(crate) type Stores = BTreeMap<String, Store>;
-
-impl Store {
-    /// An empty store.
-    pub(crate) fn new() -> Self {
-        let weigh = |key: &String, value: &Bytes| {
-            let bytes = key.len() + value.len() + limits::STORE_ENTRY_OVERHEAD_BYTES;
-            u32::try_from(bytes).unwrap_or(u32::MAX)
-        };
-        Self(
-            Cache::builder()
-                .max_capacity(limits::MAX_STORE_BYTES)
-                .weigher(weigh)
-                .eviction_policy(EvictionPolicy::lru())
-                .build(),
-        )
-    }
-
-    async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
-        if key.is_empty() || key.len() > limits::MAX_KEY_BYTES {
-            let limit = limits::MAX_KEY_BYTES;
-            return Err(Error::Other(format!("a key must have from 1 to {limit} bytes")));
-        }
-        if value.len() > limits::MAX_VALUE_BYTES {
-            let limit = limits::MAX_VALUE_BYTES;
-            return Err(Error::Other(format!("a value may have at most {limit} bytes")));
-        }
-        let makes_room = value.len() >= limits::EVICT_AT_ONCE_BYTES;
-        self.0.insert(key, Bytes::from(value)).await;
-        if makes_room {
-            self.0.run_pending_tasks().await;
-        }
-        Ok(())
-    }
-
-    /// The keys, in no order; an error instead when they are too many to list.
-    fn keys(&self) -> Result<Vec<String>, Error> {
-        let mut listed_bytes = 0;
-        let mut keys = Vec::new();
-        for (key, _) in &self.0 {
-            listed_bytes += key.len();
-            if listed_bytes > limits::MAX_LISTED_BYTES {
-                return Err(Error::Other("the store has too many keys to list".to_owned()));
-            }
-            keys.push(String::clone(&key));
-        }
-        Ok(keys)
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Other(error.to_string())
     }
 }
 
@@ -132,7 +87,7 @@ impl<T: 'static + Send> HostStoreWithStore<T> for HasSelf<Guest> {
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         let store = look_up(accessor, &handle, "get")?;
-        Ok(Ok(store.0.get(&key).await.map(Vec::from)))
+        Ok(store.get(&key).await.map_err(Error::from))
     }
 
     async fn set(
@@ -142,7 +97,7 @@ impl<T: 'static + Send> HostStoreWithStore<T> for HasSelf<Guest> {
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
         let store = look_up(accessor, &handle, "set")?;
-        Ok(store.set(key, value).await)
+        Ok(store.set(key, value).await.map_err(Error::from))
     }
 
     async fn delete(
@@ -151,8 +106,7 @@ impl<T: 'static + Send> HostStoreWithStore<T> for HasSelf<Guest> {
         key: String,
     ) -> wasmtime::Result<Result<(), Error>> {
         let store = look_up(accessor, &handle, "delete")?;
-        store.0.invalidate(&key).await;
-        Ok(Ok(()))
+        Ok(store.delete(&key).await.map_err(Error::from))
     }
 
     async fn exists(
@@ -161,7 +115,7 @@ impl<T: 'static + Send> HostStoreWithStore<T> for HasSelf<Guest> {
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
         let store = look_up(accessor, &handle, "exists")?;
-        Ok(Ok(store.0.contains_key(&key)))
+        Ok(store.exists(&key).await.map_err(Error::from))
     }
 
     async fn get_keys(
@@ -169,9 +123,9 @@ impl<T: 'static + Send> HostStoreWithStore<T> for HasSelf<Guest> {
         handle: Resource<OpenStore>,
     ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), Error>>)> {
         let store = look_up(accessor, &handle, "get-keys")?;
-        let (keys, result) = match store.keys() {
+        let (keys, result) = match store.keys().await {
             Ok(keys) => (keys, Ok(())),
-            Err(error) => (Vec::new(), Err(error)),
+            Err(error) => (Vec::new(), Err(Error::from(error))),
         };
         accessor.with(|mut access| {
             let keys = StreamReader::new(&mut access, keys)?;
@@ -179,9 +133,4 @@ impl<T: 'static + Send> HostStoreWithStore<T> for HasSelf<Guest> {
             Ok((keys, FutureReader::new(&mut access, result)?))
         })
     }
-}
-
-/// One store per label that any component lists.
-pub(crate) fn stores_of<'a>(labels: impl IntoIterator<Item = &'a String>) -> Arc<Stores> {
-    Arc::new(labels.into_iter().map(|label| (label.clone(), Store::new())).collect())
 }
