@@ -19,28 +19,27 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, Purge};
-use crate::limits;
 use crate::metrics::Metrics;
+use crate::{feed, limits};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What every connection needs.
-struct Admin {
-    metrics: Arc<Metrics>,
-    cache: Arc<Cache>,
-    stopping: CancellationToken,
+pub(crate) struct Admin {
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// What can be purged.
+    pub(crate) cache: Arc<Cache>,
+    /// How the feed fares.
+    pub(crate) feed: Arc<feed::Status>,
+    /// Turns `/readyz` to 503, so that a balancer looks elsewhere while requests in progress finish.
+    pub(crate) stopping: CancellationToken,
 }
 
-/// Serves until the task is dropped. `stopping` turns `/readyz` to 503, so that a balancer looks
-/// elsewhere while requests in progress finish.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    metrics: Arc<Metrics>,
-    cache: Arc<Cache>,
-    stopping: CancellationToken,
-) {
-    let admin = Arc::new(Admin { metrics, cache, stopping });
+/// Serves until the task is dropped.
+pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
+    let admin = Arc::new(admin);
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(limits::ACCEPT_PAUSE).await;
@@ -77,7 +76,8 @@ impl Admin {
             "/readyz" if self.stopping.is_cancelled() => {
                 response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n")
             }
-            "/readyz" => response(StatusCode::OK, TEXT, "ready\n"),
+            // Also without a feed: it still serves, and all nodes lose a feed at the same time.
+            "/readyz" => response(StatusCode::OK, TEXT, format!("{}\n", self.feed.state())),
             "/purge" if request.method() == Method::POST => self.purge(request.into_body()).await,
             "/purge" => {
                 let mut response =

@@ -26,6 +26,7 @@ mod compile;
 mod diagnostic;
 mod document;
 mod engine;
+mod feed;
 mod host;
 mod instances;
 mod manifest;
@@ -40,6 +41,7 @@ mod trace;
 
 pub use self::compile::LoadError;
 pub use self::diagnostic::{ConfigError, Diagnostic, Position, Severity};
+pub use self::feed::{FeedError, FeedOptions, FeedToken};
 pub use self::host::key_value::StoreStartError;
 pub use self::manifest::VariableSource;
 pub use self::node::{Node, Options, StartError};

@@ -225,3 +225,26 @@ pub const MAX_PURGE_BYTES: usize = 64 << 10;
 
 /// Errors of shape that are shown of one file.
 pub const MAX_DIAGNOSTICS: usize = 100;
+
+// --- the feed ------------------------------------------------------------------------------------
+
+/// Bytes of one line of the feed; a longer one is skipped, and its news counts as missed.
+pub const MAX_FEED_LINE_BYTES: usize = 64 << 10;
+/// Bytes of one event's data.
+pub const MAX_FEED_EVENT_BYTES: usize = 128 << 10;
+/// Bytes of one line that are skipped before the connection is given up.
+pub const MAX_FEED_SKIPPED_BYTES: usize = 8 << 20;
+/// Bytes of one token for the feed. Source: the core reads no longer ones.
+pub const MAX_FEED_TOKEN_BYTES: usize = 4_096;
+/// How long a connection to a core may take.
+pub const FEED_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the core may take from there to its greeting.
+pub const FEED_GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the feed may be silent. The core sends a sign of life each ten seconds; a peer that misses two is dead.
+pub const FEED_IDLE: Duration = Duration::from_secs(25);
+/// The longest wait before the first new try, after a connection that had been good.
+pub const FEED_FIRST_RETRY: Duration = Duration::from_millis(100);
+/// The longest wait between two tries, however many have failed.
+pub const FEED_MAX_RETRY: Duration = Duration::from_secs(10);
+/// Bytes of a key by which a guest asks the node itself.
+pub const MAX_NODE_KEY_BYTES: usize = 4 << 10;

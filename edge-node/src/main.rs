@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use edge_node::{Node, Options, VariableSource};
+use edge_node::{FeedError, FeedOptions, FeedToken, Node, Options, VariableSource};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -55,9 +55,49 @@ struct Up {
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
     variable: Vec<(String, String)>,
 
+    #[command(flatten)]
+    feed: Feed,
+
     /// Stop when standard input ends: a parent that dies takes the node with it.
     #[arg(long)]
     exit_on_stdin_close: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Feed {
+    /// A core's address: what it says has changed is purged at once. Several cores of one feed, by commas or by
+    /// repeating this, stand in for each other.
+    #[arg(long = "feed", value_name = "URL", env = "EDGE_FEED", value_delimiter = ',')]
+    feed: Vec<String>,
+
+    /// A file with the token for the feed (role edge); read anew for each connection, because tokens are short-lived.
+    #[arg(long, value_name = "FILE", env = "EDGE_FEED_TOKEN_FILE")]
+    feed_token_file: Option<PathBuf>,
+
+    /// The token itself, for an hour's trial.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "EDGE_FEED_TOKEN",
+        hide_env_values = true,
+        value_parser = parse_token,
+        conflicts_with = "feed_token_file"
+    )]
+    feed_token: Option<FeedToken>,
+}
+
+impl Feed {
+    fn options(self) -> Result<FeedOptions, FeedError> {
+        let token = self.feed_token_file.map(FeedToken::File).or(self.feed_token);
+        // An empty variable is none.
+        let cores: Vec<String> = self.feed.into_iter().filter(|core| !core.is_empty()).collect();
+        FeedOptions::new(&cores, token.unwrap_or_default())
+    }
+}
+
+/// Not as text, which would show wherever the arguments do.
+fn parse_token(text: &str) -> Result<FeedToken, std::convert::Infallible> {
+    Ok(FeedToken::Text(text.to_owned()))
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {
@@ -98,6 +138,7 @@ async fn run(up: Up) -> anyhow::Result<()> {
         admin: up.admin,
         cache_dir: up.cache_dir,
         variables: VariableSource::from_process(given),
+        feed: up.feed.options()?,
     })
     .await?;
     tokio::select! {

@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::cache::Purge;
+use crate::feed::FeedMetrics;
 
 /// Upper bounds of the latency histogram: from a hit in instance memory to the longest deadline.
 const LATENCY_BOUNDS_SECONDS: [f64; 13] =
@@ -194,6 +195,8 @@ pub(crate) struct Metrics {
     pub(crate) cache_bytes: Gauge,
     /// URIs with stored answers.
     pub(crate) cache_entries: Gauge,
+    /// How the feed fares.
+    pub(crate) feed: FeedMetrics,
 }
 
 impl Metrics {
@@ -219,6 +222,7 @@ impl Metrics {
             cache_purges: Family::default(),
             cache_bytes: Gauge::default(),
             cache_entries: Gauge::default(),
+            feed: FeedMetrics::default(),
         };
         metrics.register();
         metrics
@@ -260,6 +264,7 @@ impl Metrics {
         r.register("edge_cache_purges", "Purges", self.cache_purges.clone());
         r.register("edge_cache_stored_bytes", "Memory of stored answers", self.cache_bytes.clone());
         r.register("edge_cache_uris", "URIs with stored answers", self.cache_entries.clone());
+        self.feed.register(r);
     }
 
     /// The OpenMetrics text.

@@ -9,10 +9,12 @@ use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::cache::Cache;
 use crate::compile::{self, LoadError};
 use crate::diagnostic::{ConfigError, Diagnostic};
+use crate::feed::{self, FeedOptions};
 use crate::host::key_value::{Store, StoreStartError, Stores};
 use crate::host::outbound::Network;
 use crate::instances::{Pool, Shared};
@@ -39,6 +41,8 @@ pub struct Options {
     pub cache_dir: PathBuf,
     /// Values of variables, beside the manifest.
     pub variables: VariableSource,
+    /// Where the node hears what has changed.
+    pub feed: FeedOptions,
 }
 
 /// Why a node cannot start, in one sentence that says what to do.
@@ -91,6 +95,7 @@ pub struct Node {
     stopped: CancellationToken,
     server: Option<JoinHandle<bool>>,
     admin: JoinHandle<()>,
+    _feed: Option<AbortOnDropHandle<()>>,
 }
 
 impl Node {
@@ -118,6 +123,7 @@ impl Node {
         let metrics = Arc::new(Metrics::new());
         let cache = Cache::new(Arc::clone(&metrics));
         let stores = open_stores(&app, &runtime, &metrics).await?;
+        let feed_options = options.feed.clone();
         let name = app.name.clone();
         let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
         let site = tokio::task::spawn_blocking({
@@ -130,10 +136,16 @@ impl Node {
 
         let front = Arc::new(Front::new(site, Arc::clone(&metrics)));
         let server = tokio::spawn(server::serve(listener, front, stop.clone()));
-        let admin = tokio::spawn(admin::serve(admin_listener, metrics, cache, stop.clone()));
+        let feed_status = Arc::new(feed::Status::new(Arc::clone(&metrics)));
+        let feed = feed_options.is_on().then(|| {
+            let follow = feed::follow(feed_options, Arc::clone(&cache), Arc::clone(&feed_status));
+            AbortOnDropHandle::new(tokio::spawn(follow))
+        });
+        let admin = admin::Admin { metrics, cache, feed: feed_status, stopping: stop.clone() };
+        let admin = tokio::spawn(admin::serve(admin_listener, admin));
         let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(app = name, %address, %admin_address, elapsed_ms, "ready");
-        Ok(Self { address, admin_address, stop, stopped, server: Some(server), admin })
+        Ok(Self { address, admin_address, stop, stopped, server: Some(server), admin, _feed: feed })
     }
 
     /// Stops accepting and lets requests in progress finish, within a deadline. Returns whether
@@ -212,13 +224,14 @@ fn build_site(
     let engine = engine::start().map_err(|error| StartError::Engine(format!("{error:#}")))?;
     let linker = host::linker(&engine).map_err(|e| StartError::Engine(format!("{e:#}")))?;
     let compiled = compile::load_all(&engine, &options.cache_dir, app.components.values())?;
-    let network = Arc::new(Network::new(Arc::clone(metrics)));
+    let network = Arc::new(Network::new(Arc::clone(&cache), Arc::clone(metrics)));
     let mut pools = BTreeMap::new();
     for (id, component) in app.components {
         let shared = Arc::new(Shared {
             engine: engine.clone(),
             component,
             stores: Arc::clone(&stores),
+            cache: Arc::clone(&cache),
             network: Arc::clone(&network),
             metrics: Arc::clone(metrics),
             stopped: stopped.clone(),

@@ -29,6 +29,9 @@ pub(crate) const HTTP_ANSWER: Duration = Duration::from_secs(10);
 /// The longest answer that is read, headers included.
 pub(crate) const HTTP_ANSWER_BYTES: u64 = 8 * 1024 * 1024;
 
+/// How often the edge's token for the feed is made anew; the core lets one hold for an hour.
+pub(crate) const FEED_TOKEN_RENEWAL: Duration = Duration::from_secs(1_800);
+
 /// How often a MariaDB or Redis that ended unasked is started again before we give up.
 pub(crate) const DAEMON_RESTARTS: u32 = 20;
 

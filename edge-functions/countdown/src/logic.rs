@@ -102,6 +102,7 @@ impl Plan {
             key: format!("{CACHE}:{target}"),
             absent_key: deal.map(|_| format!("{CACHE}:{path}:absent")),
             target,
+            tags: tags(deal),
             stored: true,
             bounded: false,
             traceparent,
@@ -109,11 +110,15 @@ impl Plan {
     }
 }
 
+/// The tags by which the definition of a deal, or of all, can be purged.
+fn tags(deal: Option<DealId>) -> String {
+    deal.map_or_else(|| "deals".to_owned(), |id| format!("deal:{id} deals"))
+}
+
 impl Definitions {
     /// The answer from what was fetched.
     pub fn answer(self, fetched: Fetched, now_ms: i64) -> Answer {
-        let tags = self.deal.map_or_else(|| "deals".to_owned(), |id| format!("deal:{id} deals"));
-        let mut answer = fetched.into_answer(CACHE, &tags, now_ms, deal_not_found);
+        let mut answer = fetched.into_answer(CACHE, &tags(self.deal), now_ms, deal_not_found);
         if answer.status.is_success() && !answer.headers.contains_key(header::CONTENT_LANGUAGE) {
             answer = answer.with(header::CONTENT_LANGUAGE, self.language.lang.as_str());
         }
@@ -209,7 +214,7 @@ mod tests {
         });
         let lifetime = Lifetime::of_document(&POLICY, 0, 100, None);
         let status = Status::Hit { failure: None };
-        Fetched { entry: Arc::new(Entry { content, lifetime }), status }
+        Fetched { entry: Arc::new(Entry { content, lifetime, stamp: None }), status }
     }
 
     fn deal() -> Vec<u8> {

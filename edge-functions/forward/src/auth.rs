@@ -29,6 +29,7 @@ pub fn keys_wanted(traceparent: Option<HeaderValue>) -> Wanted {
         key: format!("{}:{target}", KEYS.cache),
         absent_key: None,
         target,
+        tags: String::new(),
         stored: true,
         bounded: false,
         traceparent,
@@ -128,7 +129,7 @@ mod tests {
     }
 
     fn entry(content: Content) -> Entry {
-        Entry { content, lifetime: Lifetime::of_document(&KEYS, 0, 0, None) }
+        Entry { content, lifetime: Lifetime::of_document(&KEYS, 0, 0, None), stamp: None }
     }
 
     fn keys(body: Vec<u8>) -> Entry {

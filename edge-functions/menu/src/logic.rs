@@ -134,6 +134,7 @@ impl Plan {
             key: format!("{CACHE}:{target}"),
             absent_key: absent_key.map(|id| format!("{CACHE}:/v1/stores/{id}:absent")),
             target,
+            tags: self.tags(),
             stored,
             bounded,
             traceparent,
@@ -259,7 +260,7 @@ mod tests {
     fn fetched(content: Content) -> Fetched {
         let lifetime = Lifetime::of_document(&POLICY, 0, 100, None);
         let status = Status::Hit { failure: None };
-        Fetched { entry: Arc::new(Entry { content, lifetime }), status }
+        Fetched { entry: Arc::new(Entry { content, lifetime, stamp: None }), status }
     }
 
     #[test]

@@ -46,7 +46,7 @@ use self::flight::{Flights, Unshared};
 use self::key::{Asked, Read, primary};
 use self::policy::{Refusal, Standing};
 use self::status::{CACHE_STATUS, Forward, Status};
-pub(crate) use self::tags::Purge;
+pub(crate) use self::tags::{Generation, Purge};
 use self::tags::{Tags, View};
 use crate::limits;
 use crate::metrics::{Metrics, PurgeLabel};
@@ -173,6 +173,16 @@ impl Cache {
     pub(crate) fn purge_all(&self, kind: Purge) {
         self.tags.purge_all(kind);
         self.metrics.cache_purges.get_or_create(&PurgeLabel::new(kind)).inc();
+    }
+
+    /// The versions of tags (between spaces), for caches below this one.
+    pub(crate) fn generation(&self, tags: &str) -> Generation {
+        self.tags.generation(tags)
+    }
+
+    /// The number of the last purge by tag or of everything: what was asked for before it is not shared after it.
+    pub(crate) fn latest_purge(&self) -> u64 {
+        self.tags.latest()
     }
 
     /// Brings what is measured only when asked for into the metrics.

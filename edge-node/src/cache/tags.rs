@@ -45,6 +45,20 @@ pub(super) struct Marks {
     pub(super) since: u64,
 }
 
+/// The versions of some tags, for caches below this one: what they fetched while the sequence stood at `since` is
+/// current if no purge has a later number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Generation {
+    /// Which sequence it is: another process begins another.
+    pub(crate) epoch: u64,
+    /// Where the sequence stands.
+    pub(crate) now: u64,
+    /// The last hard purge of any of the tags, or of everything.
+    pub(crate) hard: u64,
+    /// The same of soft ones.
+    pub(crate) soft: u64,
+}
+
 type Table = Box<[AtomicU64]>;
 
 /// The sequence, and the last purge of each slot.
@@ -56,6 +70,8 @@ pub(super) struct Tags {
     uris: Table,
     all_hard: AtomicU64,
     all_soft: AtomicU64,
+    /// The last purge that was none of a URI.
+    latest: AtomicU64,
 }
 
 impl Tags {
@@ -70,6 +86,7 @@ impl Tags {
             uris: table(),
             all_hard: AtomicU64::new(0),
             all_soft: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
         }
     }
 
@@ -90,26 +107,47 @@ impl Tags {
             Purge::Soft => &self.soft,
             Purge::Hard => &self.hard,
         };
-        self.write(&table[self.slot(tag) as usize]);
+        let number = self.write(&table[self.slot(tag) as usize]);
+        self.latest.fetch_max(number, Ordering::SeqCst);
     }
 
     /// Purges everything.
     pub(super) fn purge_all(&self, kind: Purge) {
-        self.write(match kind {
+        let number = self.write(match kind {
             Purge::Soft => &self.all_soft,
             Purge::Hard => &self.all_hard,
         });
+        self.latest.fetch_max(number, Ordering::SeqCst);
     }
 
     /// Purges one URI, hard.
     pub(super) fn purge_uri(&self, uri: &str) {
-        self.write(&self.uris[self.slot(uri) as usize]);
+        let _ = self.write(&self.uris[self.slot(uri) as usize]);
     }
 
-    fn write(&self, last: &AtomicU64) {
+    /// The number of the last purge by tag or of everything. What was asked for before it may be what it was about.
+    pub(super) fn latest(&self) -> u64 {
+        self.latest.load(Ordering::SeqCst)
+    }
+
+    /// The versions of tags, between spaces.
+    pub(super) fn generation(&self, tags: &str) -> Generation {
+        // Read first: a purge in between makes something look old that is not, never the other way round.
+        let now = self.now();
+        let [mut hard, mut soft] =
+            [&self.all_hard, &self.all_soft].map(|last| last.load(Ordering::SeqCst));
+        for slot in tags.split_ascii_whitespace().map(|tag| self.slot(tag) as usize) {
+            hard = hard.max(self.hard[slot].load(Ordering::SeqCst));
+            soft = soft.max(self.soft[slot].load(Ordering::SeqCst));
+        }
+        Generation { epoch: self.hasher.hash_one("epoch"), now, hard, soft }
+    }
+
+    fn write(&self, last: &AtomicU64) -> u64 {
         let number = self.sequence.fetch_add(1, Ordering::SeqCst) + 1;
         // Of two purges of one slot the later number stays, in whichever order they are written.
         last.fetch_max(number, Ordering::SeqCst);
+        number
     }
 
     /// What is left of an entry with these marks.
@@ -132,7 +170,7 @@ impl Tags {
 
 #[cfg(test)]
 mod tests {
-    use super::{Marks, Purge, Tags, View};
+    use super::{Generation, Marks, Purge, Tags, View};
 
     fn marks(tags: &Tags, names: &[&str]) -> Marks {
         let slots = names.iter().map(|name| tags.slot(name)).collect();
@@ -174,6 +212,40 @@ mod tests {
         assert_eq!(tags.view(&entry), View::Current);
         tags.purge_uri("host/path");
         assert_eq!(tags.view(&entry), View::Gone);
+    }
+
+    #[test]
+    fn a_generation_tells_caches_below_what_an_entry_is_told() {
+        let tags = Tags::new();
+        let since = tags.generation("store:1 menu:1").now;
+        let seen = || {
+            let Generation { hard, soft, .. } = tags.generation("store:1 menu:1");
+            (hard > since, soft > since)
+        };
+        tags.purge("store:2", Purge::Hard);
+        tags.purge_uri("host/path");
+        assert_eq!(seen(), (false, false), "others were purged");
+        tags.purge("menu:1", Purge::Soft);
+        assert_eq!(seen(), (false, true));
+        tags.purge("store:1", Purge::Hard);
+        assert_eq!(seen(), (true, true));
+        let again = tags.generation("store:1 menu:1");
+        assert!(again.now >= again.hard && again.now >= again.soft, "a new fetch is current");
+        tags.purge_all(Purge::Soft);
+        assert!(tags.generation("").soft > again.now);
+        assert_ne!(Tags::new().generation("").epoch, again.epoch);
+        assert_eq!(tags.generation("").epoch, again.epoch);
+    }
+
+    #[test]
+    fn what_is_purged_by_uri_is_no_news_for_whoever_waits_below() {
+        let tags = Tags::new();
+        tags.purge_uri("host/path");
+        assert_eq!(tags.latest(), 0);
+        tags.purge("a", Purge::Soft);
+        let one = tags.latest();
+        tags.purge_all(Purge::Hard);
+        assert!(one > 0 && tags.latest() > one);
     }
 
     /// Purgers and fillers race: what was fetched before a purge returned is never current after it.

@@ -6,7 +6,7 @@
 //! guest's caches and come a moment late. It is no cache: nothing is kept longer.
 //!
 //! Only requests without credentials are collapsed, and only those equal in URL and in every header
-//! but the ones that name the request itself. A flight has the patience of its leader's component;
+//! but the ones that name the request itself, with no purge between them. A flight has the patience of its leader's component;
 //! each request, the leader's too, waits for its head as long as it would alone, and no longer. Start at [`Collapser::fetch`].
 
 use std::collections::{HashMap, VecDeque};
@@ -28,6 +28,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::upstream::{Failure, Patience, Upstream, collect};
 use crate::body::full;
+use crate::cache::Cache;
 use crate::limits;
 use crate::metrics::{CollapseLabel, Metrics};
 use crate::trace::{TRACEPARENT, TRACESTATE};
@@ -72,6 +73,7 @@ enum Landing {
 /// The flights in progress and the answers that linger.
 pub(crate) struct Collapser {
     state: Mutex<State>,
+    cache: Arc<Cache>,
     metrics: Arc<Metrics>,
 }
 
@@ -111,8 +113,8 @@ enum Role {
 
 impl Collapser {
     /// Without flights.
-    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { state: Mutex::default(), metrics }
+    pub(crate) fn new(cache: Arc<Cache>, metrics: Arc<Metrics>) -> Self {
+        Self { state: Mutex::default(), cache, metrics }
     }
 
     /// Sends `request`, or shares what another just like it brings. `longest` is the patience of a
@@ -127,7 +129,9 @@ impl Collapser {
         patience: Patience,
         longest: Patience,
     ) -> Result<Response<WasiBody>, Failure> {
-        let Some(key) = key_of(&request) else { return upstream.send(request, patience).await };
+        let Some(key) = key_of(&request, self.cache.latest_purge()) else {
+            return upstream.send(request, patience).await;
+        };
         let deadline = Instant::now() + patience.first_byte;
         loop {
             let mut flight = match self.join(&key) {
@@ -296,8 +300,9 @@ impl State {
     }
 }
 
-/// None for a request that is not collapsed.
-fn key_of(request: &Request<WasiBody>) -> Option<Key> {
+/// None for a request that is not collapsed. With the number of the last purge, whoever comes after one shares nothing
+/// with those who asked before it: what tags an upstream's answer will bear is not known here.
+fn key_of(request: &Request<WasiBody>, latest_purge: u64) -> Option<Key> {
     let headers = request.headers();
     let has_body = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
     let is_private = NOT_SHARED.iter().any(|name| headers.contains_key(name));
@@ -310,7 +315,7 @@ fn key_of(request: &Request<WasiBody>) -> Option<Key> {
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect();
     lines.sort_unstable();
-    let mut key = request.uri().to_string();
+    let mut key = format!("{latest_purge}\n{}", request.uri());
     for (name, value) in lines {
         // Header values have no newline: two different lists never give one key.
         key.push('\n');
@@ -380,7 +385,13 @@ mod tests {
 
     use super::{Collapser, Failure, Key, Patience, Role, Upstream, key_of, linger};
     use crate::body::full;
+    use crate::cache::Cache;
     use crate::metrics::Metrics;
+
+    fn collapser() -> Collapser {
+        let metrics = Arc::new(Metrics::new());
+        Collapser::new(Cache::new(Arc::clone(&metrics)), metrics)
+    }
 
     /// Two alike requests with patience of their own, to an upstream that serves one connection:
     /// the head after 300 ms, the body 300 ms later.
@@ -396,8 +407,7 @@ mod tests {
                 stream.write_all(piece.as_bytes()).await.unwrap();
             }
         });
-        let (upstream, collapser) =
-            (Upstream::new(), Arc::new(Collapser::new(Arc::new(Metrics::new()))));
+        let (upstream, collapser) = (Upstream::new(), Arc::new(collapser()));
         let patience = |first_byte_ms| {
             let (connect, between_bytes) = (Duration::from_secs(1), Duration::from_secs(1));
             Patience { connect, first_byte: Duration::from_millis(first_byte_ms), between_bytes }
@@ -425,7 +435,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_obligation_that_is_dropped_frees_the_waiters() {
-        let collapser = Arc::new(Collapser::new(Arc::new(Metrics::new())));
+        let collapser = Arc::new(collapser());
         let key: Key = "http://core/".into();
         let Role::Leads(obligation) = collapser.join(&key) else { panic!("the first leads") };
         let Role::Waits(mut flight) = collapser.join(&key) else { panic!("the second waits") };
@@ -467,7 +477,7 @@ mod tests {
         let key = |url: &str, lines: &[(&'static str, &'static str)]| {
             let mut request = Request::get(url).body(full("")).unwrap();
             *request.headers_mut() = headers(lines);
-            key_of(&request)
+            key_of(&request, 0)
         };
         let plain = key("http://core/a", &[]);
         assert!(plain.is_some());
@@ -487,6 +497,8 @@ mod tests {
         }
         let mut post = Request::post("http://core/a").body(full("")).unwrap();
         *post.headers_mut() = HeaderMap::new();
-        assert_eq!(key_of(&post), None);
+        assert_eq!(key_of(&post, 0), None);
+        let get = Request::get("http://core/a").body(full("")).unwrap();
+        assert_ne!(key_of(&get, 1), key_of(&get, 2), "a purge lies between them");
     }
 }

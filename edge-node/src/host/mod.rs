@@ -5,6 +5,7 @@
 
 pub(crate) mod collapse;
 pub(crate) mod key_value;
+mod node_keys;
 pub(crate) mod outbound;
 pub(crate) mod output;
 pub(crate) mod upstream;

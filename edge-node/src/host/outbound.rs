@@ -14,6 +14,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::collapse::Collapser;
 use super::upstream::{Patience, Upstream};
+use crate::cache::Cache;
 use crate::instances::{Active, Shared};
 use crate::limits;
 use crate::manifest::{chained_component, is_to_self};
@@ -34,8 +35,8 @@ pub(crate) struct Network {
 
 impl Network {
     /// Without connections, and without the application for now.
-    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        let collapser = Arc::new(Collapser::new(metrics));
+    pub(crate) fn new(cache: Arc<Cache>, metrics: Arc<Metrics>) -> Self {
+        let collapser = Arc::new(Collapser::new(cache, metrics));
         Self { upstream: Upstream::new(), collapser, site: OnceLock::new() }
     }
 

@@ -10,6 +10,7 @@ use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::meter::Meter;
+use crate::cache::Cache;
 use crate::host::key_value::Stores;
 use crate::host::outbound::{Network, Outbound};
 use crate::host::output::Output;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) component: Component,
     /// The key-value stores of the application.
     pub(crate) stores: Arc<Stores>,
+    /// What purges are asked of.
+    pub(crate) cache: Arc<Cache>,
     /// The way out.
     pub(crate) network: Arc<Network>,
     /// Where everything is counted.

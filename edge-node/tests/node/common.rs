@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use edge_node::{Node, Options, StartError, VariableSource};
+use edge_node::{FeedOptions, Node, Options, StartError, VariableSource};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -93,12 +93,27 @@ pub(crate) async fn try_start(
     try_start_with(manifest, None, cache_dir, variables).await
 }
 
+/// A node with a feed.
+pub(crate) async fn start_following(manifest: &str, feed: FeedOptions) -> TestNode {
+    try_start_all(manifest, None, &cache_dir(), &[], feed).await.unwrap()
+}
+
 /// The same with the text of a runtime configuration.
 pub(crate) async fn try_start_with(
     manifest: &str,
     runtime_config: Option<&str>,
     cache_dir: &Path,
     variables: &[(&str, &str)],
+) -> Result<TestNode, StartError> {
+    try_start_all(manifest, runtime_config, cache_dir, variables, FeedOptions::default()).await
+}
+
+async fn try_start_all(
+    manifest: &str,
+    runtime_config: Option<&str>,
+    cache_dir: &Path,
+    variables: &[(&str, &str)],
+    feed: FeedOptions,
 ) -> Result<TestNode, StartError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("spin.toml");
@@ -117,6 +132,7 @@ pub(crate) async fn try_start_with(
         admin: any_port,
         cache_dir: cache_dir.to_owned(),
         variables: VariableSource { given, environment: BTreeMap::new() },
+        feed,
     })
     .await?;
     let client = Client::builder(TokioExecutor::new()).build_http();

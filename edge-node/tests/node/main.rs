@@ -6,6 +6,7 @@ mod common;
 
 mod cache;
 mod components;
+mod feed;
 mod hostile;
 mod lifecycle;
 mod outbound;

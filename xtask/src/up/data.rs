@@ -17,6 +17,7 @@ const CORE: &str = "core";
 const EDGE: &str = "edge";
 const SERVICES: &str = "services";
 const LOGS: &str = "logs";
+const FEED_TOKEN: &str = "feed.token";
 
 /// A data folder, held until this value drops.
 #[derive(Debug)]
@@ -71,6 +72,11 @@ impl DataDir {
     /// What the edge keeps.
     pub(crate) fn edge(&self) -> PathBuf {
         self.path().join(EDGE)
+    }
+
+    /// What opens the core's feed to the edge.
+    pub(crate) fn feed_token(&self) -> PathBuf {
+        self.path().join(FEED_TOKEN)
     }
 
     /// What MariaDB and Redis keep.

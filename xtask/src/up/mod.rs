@@ -10,6 +10,7 @@
 //! standard input does.
 
 mod data;
+mod feed_token;
 mod http;
 mod ports;
 mod program;
@@ -28,6 +29,7 @@ use crate::services::Caretaker;
 use crate::workspace::Workspace;
 use crate::{functions, interrupt, limits, native, progress, services, shell};
 use data::DataDir;
+use feed_token::FeedToken;
 use ports::Ports;
 use program::Program;
 
@@ -115,8 +117,10 @@ impl Up {
     fn serve(&self, started: Instant) -> Result<()> {
         let mut core = progress::step("Starting the core", || self.start_core())?;
         progress::step("Loading the demo city", || self.import())?;
-        let mut edge = progress::step("Starting the edge", || self.start_edge())?;
-        let token = self.token()?;
+        let feed_token = self.data.feed_token();
+        let mut feed_token = FeedToken::new(feed_token, || self.token("edge"))?;
+        let mut edge = progress::step("Starting the edge", || self.start_edge(&feed_token))?;
+        let token = self.token("diner")?;
         let took = progress::seconds(started.elapsed());
         println!("{}", self.welcome(&took));
         // At an hour when nothing can be ordered the house still stands.
@@ -129,6 +133,7 @@ impl Up {
         while !self.stop.is_raised() {
             core.check()?;
             edge.check()?;
+            feed_token.renew(|| self.token("edge"))?;
             if let Some(stack) = &self.stack {
                 caretaker.look_after(stack)?;
             }
@@ -151,11 +156,13 @@ impl Up {
         Ok(core)
     }
 
-    fn start_edge(&self) -> Result<Program> {
+    fn start_edge(&self, feed_token: &FeedToken) -> Result<Program> {
         let mut command = Command::new(&self.programs.edge);
         command.args(["up", "--from", "spin.toml", "--listen", &self.ports.edge_address()]);
         command.args(["--admin", &self.ports.admin_address(), "--cache-dir"]);
         command.arg(self.data.edge());
+        command.args(["--feed", &self.ports.core_url(), "--feed-token-file"]);
+        command.arg(feed_token.file());
         command.env("SPIN_VARIABLE_CORE_URL", self.ports.core_url());
         command.current_dir(&self.workspace.root);
         let mut edge = Program::start("edge", command, &self.data.log("edge"))?;
@@ -193,10 +200,10 @@ impl Up {
         shell::run(&mut command)
     }
 
-    fn token(&self) -> Result<String> {
+    fn token(&self, role: &str) -> Result<String> {
         let mut command = Command::new(&self.programs.core);
         command.arg("token").arg("--data").arg(self.data.core());
-        shell::ask(command.args(["--user", DEMO_USER, "--role", "diner", "--ttl-s", TOKEN_TTL_S]))
+        shell::ask(command.args(["--user", DEMO_USER, "--role", role, "--ttl-s", TOKEN_TTL_S]))
     }
 
     fn old_data(&self, core: &Program) -> anyhow::Error {

@@ -62,6 +62,7 @@ mod tests {
     fn entry(stored_at_ms: i64, fresh_until_ms: i64) -> Arc<Entry> {
         Arc::new(Entry {
             content: Content::Absent,
+            stamp: None,
             lifetime: Lifetime {
                 stored_at_ms,
                 fresh_until_ms,

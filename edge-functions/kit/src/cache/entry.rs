@@ -1,5 +1,6 @@
 //! What is kept, for how long, and its form in the key-value store.
 
+use super::generation::Stamp;
 use crate::limits::JITTER_PERMILLE;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -154,6 +155,8 @@ pub struct Entry {
     pub content: Content,
     /// How long it is believed.
     pub lifetime: Lifetime,
+    /// How far the host's purges were when it was asked for, if the host counts them.
+    pub stamp: Option<Stamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -161,6 +164,7 @@ struct StoredHead<'a> {
     version: u32,
     key: std::borrow::Cow<'a, str>,
     lifetime: Lifetime,
+    stamp: Option<Stamp>,
     document: Option<StoredDocument>,
 }
 
@@ -201,8 +205,9 @@ impl Entry {
             ),
             Content::Absent => (None, Bytes::new()),
         };
-        let lifetime = self.lifetime;
-        let head = StoredHead { version: STORED_VERSION, key: key.into(), lifetime, document };
+        let (lifetime, stamp) = (self.lifetime, self.stamp);
+        let (version, key) = (STORED_VERSION, key.into());
+        let head = StoredHead { version, key, lifetime, stamp, document };
         let mut bytes = serde_json::to_vec(&head).unwrap_or_default();
         bytes.push(b'\n');
         bytes.extend_from_slice(&body);
@@ -217,20 +222,21 @@ impl Entry {
         if head.version != STORED_VERSION || head.key != key {
             return None;
         }
-        let (lifetime, document) = (head.lifetime, head.document);
-        let content = match document {
+        let (lifetime, stamp) = (head.lifetime, head.stamp);
+        let content = match head.document {
             None => Content::Absent,
             Some(StoredDocument { etag, content_type, content_language }) => {
                 let body = Bytes::from(bytes).slice(end + 1..);
                 Content::Document(Document { etag, content_type, content_language, body })
             }
         };
-        Some(Self { content, lifetime })
+        Some(Self { content, lifetime, stamp })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Generation;
     use super::*;
 
     const POLICY: Policy = Policy {
@@ -320,7 +326,8 @@ mod tests {
         };
         let lifetime = Lifetime::of_document(&POLICY, 7, 0, None);
         for content in [Content::Document(document), Content::Absent] {
-            let entry = Entry { content, lifetime };
+            let stamp = Generation::parse(b"18446744073709551615 7 0 0").map(|it| it.stamp());
+            let entry = Entry { content, lifetime, stamp };
             let bytes = entry.encode("k\n\"1");
             assert_eq!(Entry::decode("k\n\"1", bytes.clone()), Some(entry));
             assert_eq!(Entry::decode("k2", bytes), None);
@@ -333,8 +340,10 @@ mod tests {
             assert_eq!(Entry::decode("k", bytes.into()), None, "{bytes:?}");
         }
         let lifetime = Lifetime::of_absence(&POLICY, 0, 0, None);
-        let text =
-            String::from_utf8(Entry { content: Content::Absent, lifetime }.encode("k")).unwrap();
+        let text = String::from_utf8(
+            Entry { content: Content::Absent, lifetime, stamp: None }.encode("k"),
+        )
+        .unwrap();
         let newer = text.replace("\"version\":1", "\"version\":2");
         assert_ne!(text, newer);
         assert_eq!(Entry::decode("k", newer.into()), None);

@@ -101,6 +101,7 @@ mod tests {
 
     fn entry(body_bytes: usize) -> Arc<Entry> {
         Arc::new(Entry {
+            stamp: None,
             content: Content::Document(Document {
                 etag: String::new(),
                 content_type: String::new(),

@@ -13,6 +13,9 @@
 //! | `stale_if_error_until_ms` | stale | the core is asked first; it is the answer if the core cannot |
 //! | later | gone | the core is asked |
 //!
+//! An entry whose tags the host has purged since it was asked for lives no longer; after a soft purge it still stands in
+//! for a core that cannot answer (`generation`).
+//!
 //! Lifetimes are jittered, so that keys stored together do not expire together. A document that says
 //! until when it holds is neither fresh nor served while revalidating after that moment. That something
 //! does not exist is kept as well, for a short time and no longer than the core allows. Errors are never kept,
@@ -37,14 +40,16 @@
 
 mod decide;
 mod entry;
+mod generation;
 mod memory;
 mod settle;
 mod status;
 
 pub use decide::{Decision, decide, later, memory_suffices};
 pub use entry::{Content, Document, Entry, Lifetime, Policy};
+pub use generation::{Generation, Stamp};
 pub use memory::Memory;
-pub use settle::{Failure, Outcome, Refusal, Settled, classify, settle};
+pub use settle::{Failure, Outcome, Question, Refusal, Settled, classify, settle};
 pub use status::Status;
 
 use crate::answer::{Answer, CACHE_STATUS, CDN_CACHE_CONTROL, SURROGATE_KEY};
@@ -64,6 +69,8 @@ pub struct Wanted {
     pub absent_key: Option<String>,
     /// Path and query at the core.
     pub target: String,
+    /// The tags by which it can be purged, between spaces; none if nothing purges it.
+    pub tags: String,
     /// Whether the key-value store keeps it too. Not for keys that a client can invent at will.
     pub stored: bool,
     /// Whether the document's own end of validity bounds its lifetime here.
@@ -140,7 +147,7 @@ mod tests {
             stale_if_error_until_ms: 1_000_000,
         };
         Fetched {
-            entry: Arc::new(Entry { content, lifetime }),
+            entry: Arc::new(Entry { content, lifetime, stamp: None }),
             status: Status::Hit { failure: None },
         }
     }

@@ -5,6 +5,7 @@
 //! counts as a core that failed, and leaves what is kept as it is.
 
 use super::entry::{Content, Document, Entry, Lifetime, Policy};
+use super::generation::Stamp;
 use super::status::Status;
 use super::{Fetched, Wanted};
 use crate::answer::{self, Answer, CACHE_STATUS, JSON, is_of_type};
@@ -134,17 +135,28 @@ pub enum Settled {
     Refuse(Box<Answer>),
 }
 
-/// Settles the core's answer about a key whose entry, if any, was `held`.
+/// What the core was asked, and with what in hand.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// How long its answer is believed.
+    pub policy: &'a Policy,
+    /// What was wanted.
+    pub wanted: &'a Wanted,
+    /// The entry that was here.
+    pub held: Option<&'a Arc<Entry>>,
+    /// How far the host's purges were before.
+    pub stamp: Option<Stamp>,
+}
+
+/// Settles the core's answer to a question.
 pub fn settle(
-    policy: &Policy,
-    wanted: &Wanted,
-    held: Option<&Arc<Entry>>,
+    Question { policy, wanted, held, stamp }: Question<'_>,
     outcome: Outcome,
     now_ms: i64,
     random: u64,
 ) -> Settled {
     let keep = |content: Content, lifetime: Lifetime, status: Status| {
-        Settled::Keep(Fetched { entry: Arc::new(Entry { content, lifetime }), status })
+        Settled::Keep(Fetched { entry: Arc::new(Entry { content, lifetime, stamp }), status })
     };
     let valid_until_ms = |document: &Document| {
         if wanted.bounded { (policy.valid_until_ms)(&document.body) } else { None }
@@ -219,6 +231,7 @@ mod tests {
             key: "k".to_owned(),
             absent_key: None,
             target: "/v1/stores".to_owned(),
+            tags: String::new(),
             stored: true,
             bounded: true,
             traceparent: None,
@@ -247,11 +260,15 @@ mod tests {
 
     fn held(body: &'static str, stored_at_ms: i64) -> Arc<Entry> {
         let lifetime = Lifetime::of_document(&POLICY, stored_at_ms, 100, None);
-        Arc::new(Entry { content: Content::Document(document(body)), lifetime })
+        Arc::new(Entry { content: Content::Document(document(body)), lifetime, stamp: None })
+    }
+
+    fn question<'a>(wanted: &'a Wanted, held: Option<&'a Arc<Entry>>) -> Question<'a> {
+        Question { policy: &POLICY, wanted, held, stamp: None }
     }
 
     fn settled(held: Option<&Arc<Entry>>, outcome: Outcome) -> Settled {
-        settle(&POLICY, &wanted(), held, outcome, NOW_MS, 100)
+        settle(question(&wanted(), held), outcome, NOW_MS, 100)
     }
 
     #[test]
@@ -325,7 +342,8 @@ mod tests {
 
         let unbounded = Wanted { bounded: false, ..wanted() };
         let outcome = Outcome::Document(document(until));
-        let Settled::Keep(fetched) = settle(&POLICY, &unbounded, None, outcome, NOW_MS, 100) else {
+        let Settled::Keep(fetched) = settle(question(&unbounded, None), outcome, NOW_MS, 100)
+        else {
             panic!("not kept")
         };
         assert_eq!(fetched.entry.lifetime.fresh_until_ms, NOW_MS + 5_000);

@@ -7,8 +7,8 @@ use super::core::{self, CoreRequest};
 use super::{now_ms, random, store};
 use crate::answer::Answer;
 use crate::cache::{
-    Content, Decision, Entry, Failure, Fetched, Memory, Outcome, Policy, Settled, Status, Wanted,
-    absent_slot, classify, decide, later, memory_suffices, settle,
+    Content, Decision, Entry, Failure, Fetched, Generation, Memory, Outcome, Policy, Question,
+    Settled, Stamp, Status, Wanted, absent_slot, classify, decide, later, memory_suffices, settle,
 };
 use crate::limits::{
     BACKGROUND_REFRESHES_MAX, CORE_CONNECT_TIMEOUT_MS, CORE_FAILING_MS, CORE_PROBE_EVERY_MS,
@@ -18,48 +18,75 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, HeaderName, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 static MEMORY: Mutex<Memory> = Mutex::new(Memory::new(MEMORY_MAX_ENTRIES, MEMORY_MAX_BYTES));
 static REFRESHING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 /// When the core last could not be reached, ms since the epoch; zero if it has answered since.
 static CORE_FAILED_AT_MS: AtomicI64 = AtomicI64::new(0);
+/// The host has no numbers of purges, as Spin has none; that does not change while an instance lives.
+static COUNTS_NOTHING: AtomicBool = AtomicBool::new(false);
 
 /// The document wanted, from the nearest level that has it. The error is the answer to give instead.
 pub async fn fetch(policy: &'static Policy, wanted: Wanted) -> Result<Fetched, Box<Answer>> {
+    let generation = generation(&wanted.tags).await;
+    let stamp = generation.as_ref().map(Generation::stamp);
     let now_ms = now_ms();
-    let held = look_up(policy, &wanted, now_ms).await;
+    let held = look_up(policy, &wanted, generation.as_ref(), now_ms).await;
     let decision = decide(held.as_deref(), now_ms);
-    let Some(entry) = held else { return ask(policy, &wanted, None, false).await };
+    let Some(entry) = held else { return ask(policy, &wanted, None, stamp, false).await };
     match decision {
         Decision::Fresh => Ok(Fetched { entry, status: Status::Hit { failure: None } }),
         Decision::StaleRevalidate => {
-            refresh_in_background(policy, wanted, Arc::clone(&entry), now_ms);
+            refresh_in_background(policy, wanted, Arc::clone(&entry), stamp, now_ms);
             Ok(Fetched { entry, status: Status::Hit { failure: None } })
         }
         Decision::Revalidate { usable_if_error: true } if core_failed(CORE_FAILING_MS, now_ms) => {
-            refresh_in_background(policy, wanted, Arc::clone(&entry), now_ms);
+            refresh_in_background(policy, wanted, Arc::clone(&entry), stamp, now_ms);
             let failure = Some(Failure::Unreachable);
             Ok(Fetched { entry, status: Status::Hit { failure } })
         }
         Decision::Revalidate { .. } | Decision::Miss => {
-            ask(policy, &wanted, Some(entry), false).await
+            ask(policy, &wanted, Some(entry), stamp, false).await
         }
+    }
+}
+
+/// What the host has purged, if it counts that. One that does not is asked once.
+async fn generation(tags: &str) -> Option<Generation> {
+    if tags.is_empty() || COUNTS_NOTHING.load(Ordering::Relaxed) {
+        return None;
+    }
+    match store::read(&Generation::key(tags)).await {
+        Ok(Some(answer)) => Generation::parse(&answer),
+        Ok(None) => {
+            COUNTS_NOTHING.store(true, Ordering::Relaxed);
+            None
+        }
+        Err(_) => None,
     }
 }
 
 /// The document wanted, straight from the core, past every cache on the way.
 pub async fn refetch(policy: &'static Policy, wanted: &Wanted) -> Result<Fetched, Box<Answer>> {
-    ask(policy, wanted, None, true).await
+    let stamp = generation(&wanted.tags).await.map(|generation| generation.stamp());
+    ask(policy, wanted, None, stamp, true).await
 }
 
-async fn look_up(policy: &Policy, wanted: &Wanted, now_ms: i64) -> Option<Arc<Entry>> {
+async fn look_up(
+    policy: &Policy,
+    wanted: &Wanted,
+    generation: Option<&Generation>,
+    now_ms: i64,
+) -> Option<Arc<Entry>> {
     let absent_key = wanted.absent_key.as_deref();
+    let what_is_left = |entry| Entry::after_purges(entry, generation, now_ms);
     let remembered = {
         let mut memory = lock(&MEMORY);
         later(memory.get(&wanted.key), absent_key.and_then(|key| memory.get(key)))
     };
+    let remembered = remembered.map(what_is_left);
     if memory_suffices(remembered.as_deref(), now_ms) {
         return remembered;
     }
@@ -71,7 +98,7 @@ async fn look_up(policy: &Policy, wanted: &Wanted, now_ms: i64) -> Option<Arc<En
     if let Some(key) = absent_key {
         newest = later(newest, read_stored(&absent_slot(policy.cache, key), key).await);
     }
-    newest
+    newest.map(what_is_left)
 }
 
 /// Reads an entry from the key-value store and remembers it, unless a later one is remembered.
@@ -85,6 +112,7 @@ async fn ask(
     policy: &Policy,
     wanted: &Wanted,
     held: Option<Arc<Entry>>,
+    stamp: Option<Stamp>,
     past_caches: bool,
 ) -> Result<Fetched, Box<Answer>> {
     let etag = held.as_deref().and_then(Entry::etag);
@@ -92,7 +120,8 @@ async fn ask(
     let now_ms = now_ms();
     let failed = matches!(outcome, Outcome::Failed(failure) if failure.concerns_all_keys());
     CORE_FAILED_AT_MS.store(if failed { now_ms } else { 0 }, Ordering::Relaxed);
-    match settle(policy, wanted, held.as_ref(), outcome, now_ms, random()) {
+    let question = Question { policy, wanted, held: held.as_ref(), stamp };
+    match settle(question, outcome, now_ms, random()) {
         Settled::Keep(fetched) => {
             keep(policy, wanted, held.as_deref(), &fetched.entry).await;
             Ok(fetched)
@@ -163,7 +192,13 @@ fn remember(key: &str, entry: &Arc<Entry>, contradicted: &str) {
     memory.put(key, Arc::clone(entry));
 }
 
-fn refresh_in_background(policy: &'static Policy, wanted: Wanted, held: Arc<Entry>, now_ms: i64) {
+fn refresh_in_background(
+    policy: &'static Policy,
+    wanted: Wanted,
+    held: Arc<Entry>,
+    stamp: Option<Stamp>,
+    now_ms: i64,
+) {
     if core_failed(CORE_PROBE_EVERY_MS, now_ms) {
         return;
     }
@@ -171,7 +206,7 @@ fn refresh_in_background(policy: &'static Policy, wanted: Wanted, held: Arc<Entr
     spin_sdk::wasip3::spawn(async move {
         let _guard = guard;
         // A failure was told where it happened, and the stale entry is still here.
-        let _ = ask(policy, &wanted, Some(held), false).await;
+        let _ = ask(policy, &wanted, Some(held), stamp, false).await;
     });
 }
 

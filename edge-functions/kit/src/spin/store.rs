@@ -1,10 +1,15 @@
 //! The key-value store, as a cache: what fails there is a miss, never an error.
 
-use spin_sdk::key_value::Store;
+use spin_sdk::key_value::{Error, Store};
 
 /// The value of a key, if there is one and the store works.
 pub async fn get(key: &str) -> Option<Vec<u8>> {
-    Store::open_default().await.ok()?.get(key).await.ok()?
+    read(key).await.ok()?
+}
+
+/// The same, for who must tell what is not there from what cannot be read.
+pub async fn read(key: &str) -> Result<Option<Vec<u8>>, Error> {
+    Store::open_default().await?.get(key).await
 }
 
 /// Sets a key. A store that fails leaves the other levels as they are.

@@ -2,7 +2,8 @@
 //!
 //! As in Spin, a label that the component does not list is `access-denied`, and there is no time to
 //! live: a guest keeps the expiry in its value. This file is the interface; `store` is what is behind a handle, and
-//! `memory`, `sqlite` and `redis` keep the data, as `runtime-config.toml` says.
+//! `memory`, `sqlite` and `redis` keep the data, as `runtime-config.toml` says. Some
+//! keys are answered by the node itself: see [`node_keys`].
 
 mod memory;
 mod redis;
@@ -17,6 +18,7 @@ use self::store::StoreError;
 pub use self::store::StoreStartError;
 pub(crate) use self::store::{Store, Stores};
 use super::bindings::spin::key_value::key_value::{Error, Host, HostStore, HostStoreWithStore};
+use super::node_keys;
 use crate::instances::Guest;
 use crate::limits;
 use crate::metrics::{Metrics, StoreOperation};
@@ -87,6 +89,10 @@ impl<T: 'static + Send> HostStoreWithStore<T> for HasSelf<Guest> {
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         let store = look_up(accessor, &handle, "get")?;
+        if node_keys::is_reserved(&key) {
+            let answer = |guest: &Guest| node_keys::answer(&key, &guest.shared.cache);
+            return Ok(accessor.with(|mut access| answer(access.get())).map_err(Error::Other));
+        }
         Ok(store.get(&key).await.map_err(Error::from))
     }
 
@@ -97,6 +103,9 @@ impl<T: 'static + Send> HostStoreWithStore<T> for HasSelf<Guest> {
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
         let store = look_up(accessor, &handle, "set")?;
+        if node_keys::is_reserved(&key) {
+            return Ok(Err(Error::Other(node_keys::READ_ONLY.to_owned())));
+        }
         Ok(store.set(key, value).await.map_err(Error::from))
     }
 
@@ -106,6 +115,9 @@ impl<T: 'static + Send> HostStoreWithStore<T> for HasSelf<Guest> {
         key: String,
     ) -> wasmtime::Result<Result<(), Error>> {
         let store = look_up(accessor, &handle, "delete")?;
+        if node_keys::is_reserved(&key) {
+            return Ok(Err(Error::Other(node_keys::READ_ONLY.to_owned())));
+        }
         Ok(store.delete(&key).await.map_err(Error::from))
     }
 
@@ -115,6 +127,9 @@ impl<T: 'static + Send> HostStoreWithStore<T> for HasSelf<Guest> {
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
         let store = look_up(accessor, &handle, "exists")?;
+        if node_keys::is_reserved(&key) {
+            return Ok(Ok(true));
+        }
         Ok(store.exists(&key).await.map_err(Error::from))
     }
 
