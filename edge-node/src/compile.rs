@@ -1,6 +1,7 @@
 //! From component files to machine code, through a cache on disk.
 //!
-//! A cache entry is named by the SHA-256 of the component and the engine's compatibility hash, and
+//! A cache entry is named by the SHA-256 of the component, composed with its dependencies, and the engine's
+//! compatibility hash, and
 //! begins with the SHA-256 of the machine code that follows. An entry that cannot be read, does not
 //! match or does not load is compiled anew and replaced. Entries are written to a temporary file and
 //! renamed, mode 0600 in a directory of mode 0700: whoever can write there can run code as the node.
@@ -17,6 +18,9 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::compose::{ComposeError, compose, is_of_host};
+use crate::manifest::VariableSource;
+use crate::node::StartError;
 use crate::{limits, manifest};
 
 const CHECKSUM_BYTES: usize = 32;
@@ -45,6 +49,25 @@ pub enum LoadError {
         /// What the system said.
         error: io::Error,
     },
+    /// The component and its dependencies do not go together.
+    #[error("component {id:?}: {error}")]
+    Compose {
+        /// The component.
+        id: String,
+        /// Which dependency, and why.
+        error: ComposeError,
+    },
+    /// An import that neither a dependency nor this host satisfies.
+    #[error(
+        "component {id:?} imports {interface:?}, which this host does not offer; name a component that exports it in \
+         [component.{id}.dependencies]"
+    )]
+    Unsatisfied {
+        /// The component.
+        id: String,
+        /// The import.
+        interface: String,
+    },
     /// The source file is no component, or one that this engine cannot run.
     #[error("component {id:?}: {path} is no usable WebAssembly component: {reason}")]
     Invalid {
@@ -57,7 +80,7 @@ pub enum LoadError {
     },
 }
 
-/// Loads every component, each distinct file once, all at the same time.
+/// Loads every component, each distinct composition once, all at the same time.
 ///
 /// # Errors
 /// The first that failed, in the order of ids.
@@ -66,48 +89,103 @@ pub(crate) fn load_all<'a>(
     cache_dir: &Path,
     components: impl IntoIterator<Item = &'a manifest::Component>,
 ) -> Result<BTreeMap<String, Component>, LoadError> {
-    let mut ids_by_source: BTreeMap<&Path, Vec<&str>> = BTreeMap::new();
+    let mut groups: Vec<Vec<&manifest::Component>> = Vec::new();
     for component in components {
-        ids_by_source.entry(&component.source).or_default().push(&component.id);
+        match groups.iter_mut().find(|group| is_same_file(group[0], component)) {
+            Some(group) => group.push(component),
+            None => groups.push(vec![component]),
+        }
     }
     let loaded: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (ids_by_source.iter())
-            .map(|(path, ids)| scope.spawn(move || load(engine, cache_dir, ids[0], path)))
+        let threads: Vec<_> = (groups.iter())
+            .map(|group| scope.spawn(move || load(engine, cache_dir, group[0])))
             .collect();
         threads.into_iter().map(|thread| thread.join().expect("loading does not panic")).collect()
     });
     let mut by_id = BTreeMap::new();
-    for (ids, component) in ids_by_source.into_values().zip(loaded) {
-        let component = component?;
-        by_id.extend(ids.into_iter().map(|id| (id.to_owned(), component.clone())));
+    for (group, compiled) in groups.into_iter().zip(loaded) {
+        let compiled = compiled?;
+        by_id.extend(group.iter().map(|component| (component.id.clone(), compiled.clone())));
     }
     Ok(by_id)
 }
 
-fn load(engine: &Engine, cache_dir: &Path, id: &str, path: &Path) -> Result<Component, LoadError> {
+/// Whether two components come to the same machine code. What is composed depends on what is granted.
+fn is_same_file(one: &manifest::Component, other: &manifest::Component) -> bool {
+    one.source == other.source && one.dependencies.is_empty() && other.dependencies.is_empty()
+}
+
+fn load(
+    engine: &Engine,
+    cache_dir: &Path,
+    component: &manifest::Component,
+) -> Result<Component, LoadError> {
     let start = Instant::now();
-    let bytes = read_source(path).map_err(|error| {
+    let bytes = read_composed(component)?;
+    let entry = cache_dir.join(entry_name(engine, &bytes));
+    let (compiled, from_cache) = match read_entry(engine, &entry) {
+        Some(compiled) => (compiled, true),
+        None => (compile(engine, &bytes, &component.id, &component.source)?, false),
+    };
+    if !from_cache && let Err(error) = write_entry(&entry, &compiled) {
+        // The node runs without a cache; it only starts more slowly next time.
+        tracing::warn!(entry = %entry.display(), %error, "the compiled component cannot be cached");
+    }
+    let foreign = (compiled.component_type().imports(engine))
+        .map(|(import, _)| import.to_owned())
+        .find(|import| !is_of_host(import));
+    if let Some(interface) = foreign {
+        return Err(LoadError::Unsatisfied { id: component.id.clone(), interface });
+    }
+    let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (component, bytes) = (&component.id, bytes.len());
+    tracing::info!(component, from_cache, elapsed_ms, bytes, "component loaded");
+    Ok(compiled)
+}
+
+/// The components that an application runs, by id: each file composed with its dependencies, not compiled.
+///
+/// # Errors
+/// The manifest is not good, a file cannot be read, or a dependency does not fit.
+pub fn compose_application(
+    manifest: &Path,
+    variables: &VariableSource,
+) -> Result<BTreeMap<String, Vec<u8>>, StartError> {
+    let app = manifest::App::load(manifest, variables)?;
+    let composed = app.components.into_iter().map(|(id, component)| {
+        let bytes = read_composed(&component)?;
+        Ok((id, bytes))
+    });
+    composed.collect()
+}
+
+/// The component's file, composed with those of its dependencies if it has some.
+///
+/// # Errors
+/// The file that cannot be read, or the dependency that does not fit.
+fn read_composed(component: &manifest::Component) -> Result<Vec<u8>, LoadError> {
+    let id = &component.id;
+    let bytes = read_source(id, &component.source)?;
+    if component.dependencies.is_empty() {
+        return Ok(bytes);
+    }
+    let files = (component.dependencies.iter())
+        .map(|dependency| read_source(id, &dependency.source))
+        .collect::<Result<_, _>>()?;
+    compose(component, bytes, files).map_err(|error| LoadError::Compose { id: id.clone(), error })
+}
+
+fn read_source(id: &str, path: &Path) -> Result<Vec<u8>, LoadError> {
+    read_bounded(path).map_err(|error| {
         let (id, path) = (id.to_owned(), path.to_owned());
         match error.kind() {
             io::ErrorKind::NotFound => LoadError::Missing { id, path },
             _ => LoadError::Unreadable { id, path, error },
         }
-    })?;
-    let entry = cache_dir.join(entry_name(engine, &bytes));
-    let (component, from_cache) = match read_entry(engine, &entry) {
-        Some(component) => (component, true),
-        None => (compile(engine, &bytes, id, path)?, false),
-    };
-    if !from_cache && let Err(error) = write_entry(&entry, &component) {
-        // The node runs without a cache; it only starts more slowly next time.
-        tracing::warn!(entry = %entry.display(), %error, "the compiled component cannot be cached");
-    }
-    let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(component = id, from_cache, elapsed_ms, bytes = bytes.len(), "component loaded");
-    Ok(component)
+    })
 }
 
-fn read_source(path: &Path) -> io::Result<Vec<u8>> {
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     if fs::metadata(path)?.len() > limits::MAX_COMPONENT_FILE_BYTES {
         let limit = limits::MAX_COMPONENT_FILE_BYTES;
         return Err(io::Error::other(format!("it has more than {limit} bytes")));

@@ -23,6 +23,7 @@ mod admin;
 mod body;
 mod cache;
 mod compile;
+mod compose;
 mod diagnostic;
 mod document;
 mod engine;
@@ -39,7 +40,8 @@ mod server;
 mod site;
 mod trace;
 
-pub use self::compile::LoadError;
+pub use self::compile::{LoadError, compose_application};
+pub use self::compose::ComposeError;
 pub use self::diagnostic::{ConfigError, Diagnostic, Position, Severity};
 pub use self::feed::{FeedError, FeedOptions, FeedToken};
 pub use self::host::key_value::StoreStartError;

@@ -1,10 +1,8 @@
-//! The adapter: both doors of the component.
+//! The adapter: HTTP on one side, the imported scorer on the other.
 
-use crate::features::{self, Feature, Features};
+use crate::document::{self, Fault};
 use crate::limits::BODY_MAX_BYTES;
-use crate::logic;
-use crate::model::Model;
-use crate::score;
+use crate::logic::{self, Assessment};
 use http::request::Parts;
 use spin_sdk::http::{IncomingMessage, Request};
 use spin_sdk::http_service;
@@ -12,20 +10,15 @@ use spin_sdk::wasip3::http_compat::IncomingBody;
 use tiffin_kit::answer::Answer;
 use tiffin_kit::spin::{HostResponse, read_body, respond};
 
-#[expect(unsafe_code, reason = "generated from wit/risk.wit: the canonical ABI is raw pointers")]
 mod bindings {
     spin_sdk::wit_bindgen::generate!({
         path: "../../wit/risk.wit",
-        world: "risk-scorer",
+        world: "risk-client",
         runtime_path: "::spin_sdk::wit_bindgen::rt",
     });
-
-    export!(Scorer with_types_in self);
-
-    pub(super) struct Scorer;
 }
 
-use bindings::exports::tiffin::risk::scorer;
+use bindings::tiffin::risk::scorer;
 
 #[http_service]
 async fn handle(request: Request) -> HostResponse {
@@ -42,61 +35,46 @@ async fn answer<M: IncomingMessage>(
     let body = read_body(body, BODY_MAX_BYTES)
         .await
         .map_err(|error| Box::new(error.into_answer(BODY_MAX_BYTES)))?;
-    Ok(logic::answer(&body))
+    Ok(logic::answer(&body, score))
 }
 
-impl scorer::Guest for bindings::Scorer {
-    fn score(features: scorer::Features) -> Result<scorer::Assessment, Vec<scorer::FieldError>> {
-        let action = action(features.action);
-        let features = Features::new(action, |feature| value(&features, feature))
-            .map_err(|faults| faults.into_iter().map(field_error).collect::<Vec<_>>())?;
-        let assessment = score::assess(Model::current(), &features);
-        Ok(scorer::Assessment {
-            score: assessment.score,
-            decision: decision(assessment.decision),
-            reasons: assessment.reasons,
-            model_hash: assessment.model_hash,
-        })
+fn score(features: &document::Features) -> Result<Assessment, Vec<Fault>> {
+    let assessment = scorer::score(contract(features)).map_err(|errors| {
+        let fault = |error: scorer::FieldError| Fault { field: error.field, detail: error.detail };
+        errors.into_iter().map(fault).collect::<Vec<_>>()
+    })?;
+    Ok(Assessment {
+        score: assessment.score,
+        decision: match assessment.decision {
+            scorer::Decision::Allow => logic::Decision::Allow,
+            scorer::Decision::Challenge => logic::Decision::Challenge,
+            scorer::Decision::Deny => logic::Decision::Deny,
+        },
+        reasons: assessment.reasons,
+        model_hash: assessment.model_hash,
+    })
+}
+
+fn contract(features: &document::Features) -> scorer::Features {
+    scorer::Features {
+        action: match features.action {
+            document::Action::Order => scorer::Action::Order,
+            document::Action::Payment => scorer::Action::Payment,
+            document::Action::CouponClaim => scorer::Action::CouponClaim,
+            document::Action::CouponRedemption => scorer::Action::CouponRedemption,
+            document::Action::SalePurchase => scorer::Action::SalePurchase,
+            document::Action::GroupJoin => scorer::Action::GroupJoin,
+        },
+        account_age_days: features.account_age_days,
+        orders_thirty_days: features.orders_30d,
+        requests_last_minute: features.requests_last_minute,
+        basket_minor: features.basket_minor,
+        hour_local: features.hour_local,
+        failed_payments_day: features.failed_payments_24h,
+        distinct_cards_week: features.distinct_cards_7d,
+        device_age_hours: features.device_age_hours,
+        typical_basket_minor: features.typical_basket_minor,
+        coupon_share_permille: features.coupon_share_permille,
+        address_distance_m: features.address_distance_m,
     }
-}
-
-fn action(action: scorer::Action) -> features::Action {
-    match action {
-        scorer::Action::Order => features::Action::Order,
-        scorer::Action::Payment => features::Action::Payment,
-        scorer::Action::CouponClaim => features::Action::CouponClaim,
-        scorer::Action::CouponRedemption => features::Action::CouponRedemption,
-        scorer::Action::SalePurchase => features::Action::SalePurchase,
-        scorer::Action::GroupJoin => features::Action::GroupJoin,
-    }
-}
-
-fn decision(decision: score::Decision) -> scorer::Decision {
-    match decision {
-        score::Decision::Allow => scorer::Decision::Allow,
-        score::Decision::Challenge => scorer::Decision::Challenge,
-        score::Decision::Deny => scorer::Decision::Deny,
-    }
-}
-
-fn value(features: &scorer::Features, feature: Feature) -> Option<i64> {
-    // Beyond `i64` is beyond every range as well.
-    let wide = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    match feature {
-        Feature::AccountAgeDays => Some(features.account_age_days.into()),
-        Feature::Orders30d => Some(features.orders_thirty_days.into()),
-        Feature::RequestsLastMinute => Some(features.requests_last_minute.into()),
-        Feature::BasketMinor => Some(wide(features.basket_minor)),
-        Feature::HourLocal => Some(features.hour_local.into()),
-        Feature::FailedPayments24h => features.failed_payments_day.map(i64::from),
-        Feature::DistinctCards7d => features.distinct_cards_week.map(i64::from),
-        Feature::DeviceAgeHours => features.device_age_hours.map(i64::from),
-        Feature::TypicalBasketMinor => features.typical_basket_minor.map(wide),
-        Feature::CouponSharePermille => features.coupon_share_permille.map(i64::from),
-        Feature::AddressDistanceM => features.address_distance_m.map(i64::from),
-    }
-}
-
-fn field_error(fault: features::Fault) -> scorer::FieldError {
-    scorer::FieldError { field: fault.field, detail: fault.detail }
 }

@@ -1,18 +1,15 @@
-//! Edge function: risk scores.
+//! Edge function: risk scores over HTTP, `POST /v1/risk/score`.
 //!
-//! One scorer behind two doors: the interface `tiffin:risk/scorer` (`wit/risk.wit`) and `POST
-//! /v1/risk/score`. [`features`] says what goes in and checks it, [`model`] is the data file that the
-//! weights stand in, [`score`] puts them together, [`logic`] is the HTTP door. `component` is the
-//! adapter.
+//! The scorer is another component, which `spin.toml` composes into this one; between them stands
+//! `wit/risk.wit`. [`document`] reads the features, [`logic`] is the HTTP door. `component` is the
+//! adapter to both sides.
 //!
-//! Invariant: a score depends on the features and the model file alone, and is the same on every
-//! platform.
+//! Invariant: what may be scored, and how, is said by the scorer alone. This door only checks what its own
+//! encoding, JSON, can get wrong.
 
-pub mod features;
+pub mod document;
 pub mod limits;
 pub mod logic;
-pub mod model;
-pub mod score;
 
 #[cfg(target_family = "wasm")]
 mod component;

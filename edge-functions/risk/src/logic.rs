@@ -1,10 +1,9 @@
 //! The HTTP door: `POST /v1/risk/score`.
 
-use crate::features::{Fault, Features};
-use crate::model::Model;
-use crate::score::assess;
+use crate::document::{Document, Fault, Features};
 use http::Method;
 use http::request::Parts;
+use serde::Serialize;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -28,8 +27,36 @@ pub fn check(request: &Parts) -> Result<(), Box<Answer>> {
     Ok(())
 }
 
-/// The answer to a body.
-pub fn answer(body: &[u8]) -> Answer {
+/// What should become of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// Let it pass.
+    Allow,
+    /// Ask for more proof.
+    Challenge,
+    /// Refuse it.
+    Deny,
+}
+
+/// What the scorer says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Assessment {
+    /// 0 to 1000.
+    pub score: u32,
+    /// What should become of the write.
+    pub decision: Decision,
+    /// Codes of what speaks against it, the weightiest first.
+    pub reasons: Vec<String>,
+    /// SHA-256 of the model, hexadecimal.
+    pub model_hash: String,
+}
+
+/// The answer to a body, by the scorer `score`.
+pub fn answer(
+    body: &[u8],
+    score: impl FnOnce(&Features) -> Result<Assessment, Vec<Fault>>,
+) -> Answer {
     let document = match serde_json::from_slice(body) {
         Ok(document) => document,
         Err(error) => {
@@ -38,12 +65,16 @@ pub fn answer(body: &[u8]) -> Answer {
     };
     let twice = |field| Fault { field, detail: "is there more than once".to_owned() };
     let mut faults: Vec<Fault> = repeated_fields(body).into_iter().map(twice).collect();
-    match Features::from_json(&document) {
-        Ok(features) if faults.is_empty() => {
-            return Answer::json(&assess(Model::current(), &features));
+    match Document::read(document) {
+        Ok(document) => {
+            let scored = score(&document.features);
+            let of_scorer = scored.as_ref().err().cloned().unwrap_or_default();
+            faults.extend(document.all_faults(of_scorer));
+            if let (Ok(assessment), []) = (&scored, faults.as_slice()) {
+                return Answer::json(assessment);
+            }
         }
-        Ok(_) => {}
-        Err(others) => faults.extend(others),
+        Err(fault) => faults.push(fault),
     }
     let detail = "nothing was scored; errors names each field to correct";
     let errors = faults.into_iter().map(field_error).collect();
@@ -118,8 +149,14 @@ mod tests {
         }
     }
 
+    /// A scorer that finds nothing wrong.
+    fn calm(_: &Features) -> Result<Assessment, Vec<Fault>> {
+        let (decision, model_hash) = (Decision::Allow, "ab".repeat(32));
+        Ok(Assessment { score: 7, decision, reasons: Vec::new(), model_hash })
+    }
+
     fn problem(body: &str) -> Problem {
-        serde_json::from_slice(&answer(body.as_bytes()).body).unwrap()
+        serde_json::from_slice(&answer(body.as_bytes(), calm).body).unwrap()
     }
 
     #[test]
@@ -147,14 +184,23 @@ mod tests {
     }
 
     #[test]
-    fn a_score_is_told_with_its_model() {
+    fn the_scorers_words_are_the_answer() {
         let body = r#"{"action":"order","account_age_days":0,"orders_30d":0,
             "requests_last_minute":0,"basket_minor":0,"hour_local":0}"#;
-        let answer = answer(body.as_bytes());
-        assert_eq!(answer.status.as_u16(), 200);
-        assert_eq!(answer.headers["cache-control"], "no-store");
-        let value: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-        assert_eq!(value["model_hash"], Model::current().hash);
-        assert!(value["score"].is_u64() && value["reasons"].is_array());
+        let answered = answer(body.as_bytes(), calm);
+        assert_eq!(answered.status.as_u16(), 200);
+        assert_eq!(answered.headers["cache-control"], "no-store");
+        let expected = format!(
+            r#"{{"score":7,"decision":"allow","reasons":[],"model_hash":"{}"}}"#,
+            "ab".repeat(32)
+        );
+        assert_eq!(answered.body, expected);
+        let strict = |_: &Features| {
+            Err(vec![Fault { field: "hour_local".to_owned(), detail: "is late".to_owned() }])
+        };
+        let refused = answer(body.as_bytes(), strict);
+        assert_eq!(refused.status.as_u16(), 422);
+        let problem: Problem = serde_json::from_slice(&refused.body).unwrap();
+        assert_eq!(problem.errors[0].pointer, "/hour_local");
     }
 }

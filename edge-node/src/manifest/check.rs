@@ -8,7 +8,7 @@ use std::path::Path;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::variables::{VariableSource, Variables};
-use super::{AllowedHosts, Component, Hints, StaticResponse, Target, Trigger, raw};
+use super::{AllowedHosts, Component, Hints, StaticResponse, Target, Trigger, dependencies, raw};
 
 /// The table of hints under `tool`.
 const OUR_TOOL: &str = "tiffin";
@@ -76,19 +76,23 @@ pub(super) fn check(
             Target::Static(_) => None,
         })
         .collect();
+    let mut dependencies = dependencies::check(&components, dir, &mut faults);
     let mut checked = Checked {
         name: raw.application.name,
         components: BTreeMap::new(),
         triggers: Vec::new(),
-        warnings: Vec::new(),
+        warnings: dependencies.warnings,
     };
     for (id, component) in components {
         let component = check_component(&id, component, dir, &variables, &mut faults);
-        if !used.contains(id.as_str()) {
+        if used.contains(id.as_str()) {
+            if let Some(mut component) = component {
+                component.dependencies = dependencies.by_component.remove(&id).unwrap_or_default();
+                checked.components.insert(id, component);
+            }
+        } else if !dependencies.used.contains(&id) {
             let message = "no trigger names it; it is not loaded";
             checked.warnings.push(Fault::new(&format!("component.{id}"), message));
-        } else if let Some(component) = component {
-            checked.components.insert(id, component);
         }
     }
     checked.triggers = triggers;
@@ -220,6 +224,7 @@ fn check_component(
         variables: values,
         allowed_hosts,
         key_value_stores: raw.key_value_stores.into_iter().collect(),
+        dependencies: Vec::new(),
         hints,
     })
 }
@@ -230,7 +235,6 @@ fn refuse_unsupported(place: &str, raw: &raw::Component, faults: &mut Faults) {
         ("files", !raw.files.is_empty(), "embed them in the component"),
         ("sqlite_databases", !raw.sqlite_databases.is_empty(), "ask a service over HTTP"),
         ("ai_models", !raw.ai_models.is_empty(), "ask a service over HTTP"),
-        ("dependencies", !raw.dependencies.is_empty(), "compose the component when building it"),
         ("allowed_http_hosts", !raw.allowed_http_hosts.is_empty(), "use allowed_outbound_hosts"),
     ] {
         if is_used {
@@ -255,7 +259,7 @@ fn check_label(label: &str) -> Result<(), String> {
     Err(format!("{label:?} is no store label: it must be in kebab-case or snake_case"))
 }
 
-fn is_words(text: &str, delimiter: char) -> bool {
+pub(super) fn is_words(text: &str, delimiter: char) -> bool {
     text.split(delimiter).all(|word| {
         let upper = word.starts_with(|c: char| c.is_ascii_uppercase());
         word.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -55,6 +55,11 @@ impl AllowedHosts {
         (Self(good), bad)
     }
 
+    /// Whether no request may be sent at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a request to `uri` may be sent. A URI without a host means this application.
     pub(crate) fn allows(&self, uri: &Uri) -> bool {
         if is_to_self(uri) {

@@ -8,6 +8,7 @@
 //! allowed host and hint is parsed and within its limit. Start at [`App::load`].
 
 mod check;
+mod dependencies;
 mod hints;
 mod hosts;
 mod raw;
@@ -22,6 +23,7 @@ use http::{HeaderMap, StatusCode};
 use crate::diagnostic::{ConfigError, Diagnostic};
 use crate::document::Document;
 
+pub(crate) use self::dependencies::{Capability, Dependency};
 pub(crate) use self::hints::Hints;
 pub(crate) use self::hosts::is_to_self;
 pub(crate) use self::hosts::{AllowedHosts, chained_component};
@@ -58,6 +60,8 @@ pub(crate) struct Component {
     pub(crate) allowed_hosts: AllowedHosts,
     /// The labels of the stores that the guest may open.
     pub(crate) key_value_stores: BTreeSet<String>,
+    /// What is composed into it.
+    pub(crate) dependencies: Vec<Dependency>,
     /// What the component asks of this host.
     pub(crate) hints: Hints,
 }

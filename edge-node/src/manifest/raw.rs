@@ -143,9 +143,24 @@ pub(super) struct Component {
     pub(super) tool: Tools,
     pub(super) dependencies_inherit_configuration: Option<bool>,
     #[serde(default)]
-    pub(super) dependencies: toml::Table,
+    pub(super) dependencies: BTreeMap<String, TextOr<Dependency>>,
     #[serde(default)]
     pub(super) profile: BTreeMap<String, toml::Table>,
+}
+
+/// One dependency in its long form; the short one is a version.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dependency {
+    pub(super) version: Option<String>,
+    pub(super) registry: Option<String>,
+    pub(super) package: Option<String>,
+    pub(super) path: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) digest: Option<String>,
+    pub(super) component: Option<String>,
+    pub(super) export: Option<String>,
+    pub(super) inherit_configuration: Option<toml::Value>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -123,7 +123,10 @@ fn errors_say_what_and_where() {
         (component_with("files = [\"x\"]"), "component.a.files: is not supported"),
         (component_with("sqlite_databases = [\"x\"]"), "component.a.sqlite_databases: is not"),
         (component_with("ai_models = [\"x\"]"), "component.a.ai_models: is not supported"),
-        (component_with("dependencies = { \"a:b\" = \"1\" }"), "component.a.dependencies: is not"),
+        (
+            component_with("dependencies = { \"a:b\" = \"1\" }"),
+            r#"component.a.dependencies "a:b": a version from a registry is not supported"#,
+        ),
         (component_with("allowed_http_hosts = [\"x\"]"), "use allowed_outbound_hosts"),
         (component_with("allowed_outbound_hosts = [\"core\"]"), "must be <scheme>://<host>"),
         (component_with("allowed_outbound_hosts = [\"{{ no }}\"]"), "which [variables] does not"),
@@ -225,4 +228,55 @@ fn hints_are_read_and_other_tools_ignored() {
     let hints = &app.components["a"].hints;
     assert_eq!((hints.instance_concurrency, hints.upstream_timeout_ms), (4, 1500));
     assert_eq!(hints.memory_mb, crate::limits::DEFAULT_MEMORY_MB);
+}
+
+/// Spin's rules on `[component.X.dependencies]`: SIP 020 and 023; `validate_dependencies`,
+/// `normalize_dependency_inherit_configuration` and `ensure_is_acceptable_dependency` of its manifest crate.
+#[test]
+fn dependencies_are_checked_as_in_spin() {
+    let with = |dependencies: &str| {
+        component_with(&format!("[component.a.dependencies]\n{dependencies}\n"))
+    };
+    let path = "{ path = \"b.wasm\" }";
+    for (text, expected) in [
+        (with("\"x:y\" = \">=1\""), "a version from a registry is not supported"),
+        (with("\"x:y\" = { version = \"1\" }"), "a package from a registry is not supported"),
+        (
+            with("\"x:y\" = { url = \"https://x\", digest = \"sha256:0\" }"),
+            "a url is not supported",
+        ),
+        (with("\"x:y\" = {}"), "needs either a `path` or a `component`"),
+        (with("\"x:y\" = { path = \"b\", component = \"c\" }"), "needs either a `path`"),
+        (with("\"x:y\" = { path = \"b\", surprise = 1 }"), "unknown field `surprise`"),
+        (with("\"x y\" = { path = \"b\" }"), "is no name of a dependency"),
+        (with("\"x:y\" = { path = \"b\", export = \"e\" }"), "`export` needs an interface"),
+        (with(&format!("\"x:y\" = {path}\n\"x:y/z\" = {path}")), "the same imports as \"x:y\""),
+        (with("\"x:y\" = { component = \"c\" }"), "which the manifest lacks"),
+        (with("\"x:y\" = { component = \"a\" }"), "configuration of its own"),
+        (
+            with("\"x:y\" = { component = \"c\" }")
+                + "[component.c]\nsource = \"c\"\nkey_value_stores = [\"default\"]",
+            "configuration of its own, which would be ignored: key_value_stores",
+        ),
+        (
+            with("\"x:y\" = { path = \"b\", inherit_configuration = true }").replace(
+                "[component.a.dep",
+                "dependencies_inherit_configuration = false\n[component.a.dep",
+            ),
+            "use one or the other",
+        ),
+        (with("\"x:y\" = { path = \"b\", inherit_configuration = 1 }"), "must be true, false or"),
+    ] {
+        let error = parse(&text).map(|_| ()).unwrap_err();
+        assert!(error.contains(expected), "{expected:?} is not in {error:?}\n{text}");
+    }
+    let text =
+        with("\"x:y\" = { component = \"c\", inherit_configuration = [\"files\", \"typo\"] }")
+            + "[component.c]\nsource = \"c.wasm\"";
+    let app = parse(&text).unwrap();
+    let dependency = &app.components["a"].dependencies[0];
+    assert_eq!(dependency.source, Path::new("app/c.wasm"));
+    assert_eq!(app.components.len(), 1, "a dependency is loaded with its parent only");
+    assert_eq!(app.warnings.len(), 1, "{:?}", app.warnings);
+    assert!(app.warnings[0].message.contains("\"typo\""), "{:?}", app.warnings);
 }

@@ -6,6 +6,7 @@ mod common;
 
 mod cache;
 mod components;
+mod composition;
 mod feed;
 mod hostile;
 mod lifecycle;

@@ -27,10 +27,11 @@ struct Function {
 }
 
 /// What the edge application runs.
-const EDGE: [Function; 4] = [
+const EDGE: [Function; 5] = [
     Function { name: "menu", package: "tiffin-menu" },
     Function { name: "countdown", package: "tiffin-countdown" },
     Function { name: "risk", package: "tiffin-risk" },
+    Function { name: "risk-scorer", package: "tiffin-risk-scorer" },
     Function { name: "forward", package: "tiffin-forward" },
 ];
 
@@ -49,7 +50,7 @@ pub(crate) enum Selection {
 /// Arguments of `cargo xtask functions`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Functions to build: menu, countdown, risk, forward [default: all of them]
+    /// Functions to build: menu, countdown, risk, risk-scorer, forward [default: all of them]
     names: Vec<String>,
     /// Build the test fixtures too
     #[arg(long)]
@@ -133,7 +134,7 @@ mod tests {
     #[test]
     fn all_edge_functions_are_the_default() {
         let wanted = select(&[], Selection::Edge).unwrap();
-        assert_eq!(names(&wanted), ["menu", "countdown", "risk", "forward"]);
+        assert_eq!(names(&wanted), ["menu", "countdown", "risk", "risk-scorer", "forward"]);
     }
 
     #[test]
@@ -147,7 +148,7 @@ mod tests {
         let error = select(&["menus".to_owned()], Selection::Edge).err().unwrap().to_string();
         assert_eq!(
             error,
-            "there is no function `menus`; there are menu, countdown, risk, forward, guest"
+            "there is no function `menus`; there are menu, countdown, risk, risk-scorer, forward, guest"
         );
     }
 }

@@ -5,7 +5,6 @@ use crate::limits::{
     DEVICE_AGE_MAX_HOURS, DISTINCT_CARDS_7D_MAX, FAILED_PAYMENTS_24H_MAX, HOUR_LOCAL_MAX,
     ORDERS_30D_MAX, REQUESTS_LAST_MINUTE_MAX,
 };
-use serde_json::{Map, Value};
 
 /// What is about to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,7 +116,7 @@ features! {
 /// A field that keeps features from being scored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Its name in JSON; empty for the whole body.
+    /// Its name in JSON.
     pub field: String,
     /// What is wrong and what would be right.
     pub detail: String,
@@ -144,36 +143,6 @@ impl Features {
     ) -> Result<Self, Vec<Fault>> {
         let mut features = Self { action, values: [None; Feature::ALL.len()] };
         let faults = features.fill(value_of);
-        if faults.is_empty() { Ok(features) } else { Err(faults) }
-    }
-
-    /// Reads the features from a JSON document.
-    pub fn from_json(document: &Value) -> Result<Self, Vec<Fault>> {
-        let Value::Object(fields) = document else {
-            return Err(vec![Fault::new("", "the body must be an object of features")]);
-        };
-        let mut faults = Vec::new();
-        for name in fields.keys() {
-            if name != "action" && !Feature::ALL.iter().any(|feature| feature.name() == name) {
-                faults.push(Fault::new(name, "there is no such feature"));
-            }
-        }
-        let action = read_action(fields).map_err(|fault| faults.push(fault)).ok();
-        for feature in Feature::ALL {
-            let value = fields.get(feature.name());
-            if value.is_some_and(|value| !value.is_i64()) {
-                faults.push(Fault::new(feature.name(), range(*feature)));
-            }
-        }
-        let mut features =
-            Self { action: action.unwrap_or(Action::Order), values: [None; Feature::ALL.len()] };
-        let known = |feature: Feature| fields.get(feature.name()).and_then(Value::as_i64);
-        for fault in features.fill(known) {
-            // One that is there and no number was named above.
-            if !faults.iter().any(|earlier| earlier.field == fault.field) {
-                faults.push(fault);
-            }
-        }
         if faults.is_empty() { Ok(features) } else { Err(faults) }
     }
 
@@ -219,46 +188,25 @@ fn range(feature: Feature) -> String {
     format!("must be a whole number from 0 to {}", feature.max())
 }
 
-fn read_action(fields: &Map<String, Value>) -> Result<Action, Fault> {
-    let names = || Action::ALL.map(Action::as_str).join(", ");
-    let Some(value) = fields.get("action") else {
-        return Err(Fault::new("action", format!("is required; one of {}", names())));
-    };
-    let known = |action: &Action| value.as_str() == Some(action.as_str());
-    Action::ALL
-        .into_iter()
-        .find(known)
-        .ok_or_else(|| Fault::new("action", format!("must be one of {}", names())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
-    fn least() -> Value {
-        json!({
-            "action": "order", "account_age_days": 1, "orders_30d": 2, "requests_last_minute": 3,
-            "basket_minor": 4, "hour_local": 5,
-        })
+    /// A value that each feature may have.
+    fn each(feature: Feature) -> Option<i64> {
+        feature.required().then_some(5)
     }
 
-    fn with(name: &str, value: Value) -> Value {
-        let mut document = least();
-        document[name] = value;
-        document
-    }
-
-    fn faulty(document: &Value) -> Vec<String> {
-        let faults = Features::from_json(document).unwrap_err();
+    fn faulty(value_of: impl Fn(Feature) -> Option<i64>) -> Vec<String> {
+        let faults = Features::new(Action::Order, value_of).unwrap_err();
         faults.into_iter().map(|fault| fault.field).collect()
     }
 
     #[test]
     fn the_required_features_are_enough() {
-        let features = Features::from_json(&least()).unwrap();
+        let features = Features::new(Action::Order, each).unwrap();
         assert_eq!(features.action(), Action::Order);
-        assert_eq!(features.get(Feature::BasketMinor), Some(4));
+        assert_eq!(features.get(Feature::BasketMinor), Some(5));
         assert_eq!(features.get(Feature::DeviceAgeHours), None);
         assert!(!features.complete());
     }
@@ -266,66 +214,25 @@ mod tests {
     #[test]
     fn every_value_from_zero_to_its_maximum_is_taken_and_no_other() {
         for feature in Feature::ALL {
+            let with =
+                |value| move |other| if other == *feature { Some(value) } else { each(other) };
             for value in [0, feature.max()] {
-                let features = Features::from_json(&with(feature.name(), value.into())).unwrap();
+                let features = Features::new(Action::Order, with(value)).unwrap();
                 assert_eq!(features.get(*feature), Some(value));
             }
-            let wrong = [
-                json!(-1),
-                json!(feature.max() + 1),
-                json!(1.5),
-                json!(1.0),
-                json!("1"),
-                json!(null),
-                json!(true),
-                json!([1]),
-                json!(u64::MAX),
-            ];
-            for value in wrong {
-                assert_eq!(
-                    faulty(&with(feature.name(), value.clone())),
-                    [feature.name()],
-                    "{value}"
-                );
+            // What stands for a value that the contract's type cannot hold is beyond every range.
+            for value in [-1, feature.max() + 1, u32::MAX.into(), i64::MAX] {
+                let is_basket = feature.max() > i64::from(u32::MAX);
+                if !(is_basket && value == i64::from(u32::MAX)) {
+                    assert_eq!(faulty(with(value)), [feature.name()], "{value}");
+                }
             }
         }
     }
 
     #[test]
     fn all_faults_are_named_at_once() {
-        let document = json!({
-            "action": "theft", "orders_30d": "many", "basket_minor": -5, "hour_local": 24,
-            "device_age_hours": 1.5, "shoe_size": 43,
-        });
-        let mut fields = faulty(&document);
-        fields.sort();
-        assert_eq!(
-            fields,
-            [
-                "account_age_days",
-                "action",
-                "basket_minor",
-                "device_age_hours",
-                "hour_local",
-                "orders_30d",
-                "requests_last_minute",
-                "shoe_size",
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_no_object_is_one_fault() {
-        for document in [json!([]), json!(1), json!(null), json!("features")] {
-            assert_eq!(faulty(&document), [""], "{document}");
-        }
-    }
-
-    #[test]
-    fn the_typed_door_checks_the_same_ranges() {
-        let faults =
-            Features::new(Action::Order, |feature| (feature == Feature::HourLocal).then_some(24));
-        let fields: Vec<_> = faults.unwrap_err().into_iter().map(|fault| fault.field).collect();
+        let fields = faulty(|feature| (feature == Feature::HourLocal).then_some(24));
         assert_eq!(
             fields,
             [

@@ -163,7 +163,7 @@ impl Model {
 
     /// Reads and checks a model file.
     pub fn parse(file: &[u8]) -> Result<Self, ModelError> {
-        let hash = tiffin_kit::answer::hex(&Sha256::digest(file));
+        let hash = sha256_hex(file);
         let file: File =
             serde_json::from_slice(file).map_err(|error| ModelError(error.to_string()))?;
         let refuse = |detail: String| Err(ModelError(detail));
@@ -210,6 +210,10 @@ impl Model {
     }
 }
 
+fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn term(term: FileTerm) -> Result<Term, ModelError> {
     let FileTerm { reason, input, weight_milli, missing_permille, shape } = term;
     let refuse = |detail: &str| Err(ModelError(format!("term {reason}: {detail}")));
@@ -239,7 +243,7 @@ mod tests {
     #[test]
     fn the_model_in_use_is_the_file_that_its_hash_names() {
         let model = Model::parse(FILE).unwrap();
-        assert_eq!(model.hash, tiffin_kit::answer::hex(&Sha256::digest(FILE)));
+        assert_eq!(model.hash, sha256_hex(FILE));
         assert_eq!(*Model::current(), model);
         let reasons: HashSet<_> = model.terms.iter().map(|term| &term.reason).collect();
         assert_eq!(reasons.len(), model.terms.len(), "a reason names one term");

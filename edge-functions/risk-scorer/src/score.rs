@@ -3,14 +3,12 @@
 use crate::features::Features;
 use crate::limits::{CHALLENGE_FROM, DENY_FROM, SCORE_MAX};
 use crate::model::Model;
-use serde::Serialize;
 
 /// The reason of a challenge for want of features.
 const MISSING_FEATURES: &str = "missing-features";
 
 /// What should become of a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Decision {
     /// Let it pass.
     Allow,
@@ -34,7 +32,7 @@ impl Decision {
 }
 
 /// What a scorer says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assessment {
     /// 0 to [`SCORE_MAX`].
     pub score: u32,
@@ -93,7 +91,10 @@ mod tests {
     use serde_json::{Value, json};
 
     fn assess_json(document: &Value) -> Assessment {
-        assess(Model::current(), &Features::from_json(document).unwrap())
+        let is_meant = |action: &Action| document["action"] == action.as_str();
+        let action = Action::ALL.into_iter().find(is_meant).unwrap();
+        let value_of = |feature: Feature| document.get(feature.name()).and_then(Value::as_i64);
+        assess(Model::current(), &Features::new(action, value_of).unwrap())
     }
 
     fn regular() -> Value {
