@@ -45,5 +45,6 @@ pub use self::compose::ComposeError;
 pub use self::diagnostic::{ConfigError, Diagnostic, Position, Severity};
 pub use self::feed::{FeedError, FeedOptions, FeedToken};
 pub use self::host::key_value::StoreStartError;
+pub use self::host::upstream::{UpstreamOptions, UpstreamOptionsError, UpstreamProtocol};
 pub use self::manifest::VariableSource;
 pub use self::node::{Node, Options, StartError};

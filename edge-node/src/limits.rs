@@ -23,6 +23,10 @@ pub const MAX_DEADLINE_MS: u64 = 60_000;
 pub const DEFAULT_UPSTREAM_TIMEOUT_MS: u64 = 5_000;
 /// The most a component may ask for.
 pub const MAX_UPSTREAM_TIMEOUT_MS: u64 = 60_000;
+/// Wall time from an outbound request to the last byte of its answer.
+pub const DEFAULT_UPSTREAM_TOTAL_TIMEOUT_MS: u64 = 30_000;
+/// The most a component may ask for.
+pub const MAX_UPSTREAM_TOTAL_TIMEOUT_MS: u64 = 300_000;
 /// Requests that one instance handles at a time.
 pub const DEFAULT_INSTANCE_CONCURRENCY: usize = 16;
 /// The most a component may ask for.
@@ -128,6 +132,8 @@ pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a connection to an upstream may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the head start of an address's first family is, before the other is tried beside it. Source: RFC 8305, section 8.
+pub const HAPPY_EYEBALLS: Duration = Duration::from_millis(250);
 /// How long the next piece of an upstream's body may take.
 pub const UPSTREAM_BODY_IDLE: Duration = Duration::from_secs(5);
 /// Bytes of one upstream body.
@@ -137,6 +143,63 @@ pub const MAX_IDLE_PER_UPSTREAM: usize = 64;
 /// How long an idle connection to an upstream is kept; less than an upstream keeps it, so that no request
 /// is written to a connection that is just being closed.
 pub const UPSTREAM_IDLE: Duration = Duration::from_secs(5);
+/// How often an idle HTTP/2 connection is asked whether it still lives, and how long it may take to say so.
+pub const HTTP2_PING_EVERY: Duration = Duration::from_secs(5);
+/// See [`HTTP2_PING_EVERY`].
+pub const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(3);
+/// Upstreams that are remembered beside the configured ones: a wildcard in an allow-list names any number.
+pub const MAX_UPSTREAMS: u64 = 1_024;
+/// How long such an upstream is remembered after its last request.
+pub const UPSTREAM_MEMORY: Duration = Duration::from_secs(600);
+/// Upstreams with series of their own among the metrics; the rest are counted together.
+pub const MAX_NAMED_UPSTREAMS: usize = 64;
+/// Addresses of one configured upstream.
+pub const MAX_ENDPOINTS: usize = 16;
+/// Bytes of the bundle of certificate authorities.
+pub const MAX_CA_BUNDLE_BYTES: u64 = 8 << 20;
+/// Retries of one request, over all addresses of its upstream.
+pub const MAX_RETRIES: u32 = 2;
+/// The pause before a retry at the same address is random, from nothing to this.
+pub const RETRY_PAUSE_MS: u64 = 50;
+/// What each request adds to its upstream's budget of retries, in thousandths of a retry: a fifth more
+/// load at most, however many fail.
+pub const RETRY_DEPOSIT_MILLIS: i64 = 200;
+/// Retries that the budget holds when it is full, as it is at the start.
+pub const MAX_RETRY_BUDGET: i64 = 10;
+/// The window over which a breaker counts.
+pub const BREAKER_WINDOW_MS: u64 = 10_000;
+/// Requests in the window below which a breaker does not open: a few failures prove nothing.
+pub const BREAKER_MIN_CALLS: u32 = 20;
+/// The share of failures, in percent, at which it opens.
+pub const BREAKER_FAILURE_PERCENT: u32 = 50;
+/// How long it stays open, and up to a quarter longer, so that nodes do not come back as one.
+pub const BREAKER_OPEN_MS: u64 = 2_000;
+/// The longest that an upstream's options may ask for.
+pub const MAX_BREAKER_OPEN_MS: u64 = 60_000;
+/// Requests let through half-open at a time; as many successes close the breaker.
+pub const BREAKER_PROBES: u32 = 3;
+/// A connection that a guest gave up sooner says nothing about the upstream.
+pub const BLAME_CONNECT_AFTER: Duration = Duration::from_millis(250);
+/// An answer that a guest gave up sooner says nothing about the upstream.
+pub const BLAME_HEAD_AFTER: Duration = Duration::from_millis(750);
+/// How often an address is checked, unless its upstream's options say otherwise; a tenth more or less.
+pub const HEALTH_EVERY_MS: u64 = 2_000;
+/// The range of that.
+pub const HEALTH_EVERY_RANGE_MS: [u64; 2] = [50, 600_000];
+/// How long a check may take.
+pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes of a check's answer that are read, so that its connection can be used again.
+pub const MAX_HEALTH_BODY_BYTES: u64 = 16 << 10;
+/// Checks that fail in a row until an address is unhealthy.
+pub const UNHEALTHY_AFTER: u32 = 3;
+/// Checks that pass in a row until it is healthy again.
+pub const HEALTHY_AFTER: u32 = 2;
+/// Requests that fail in a row until an address is ejected, whatever its checks say.
+pub const EJECT_AFTER: u32 = 5;
+/// How long it is ejected: so much for each time in a row.
+pub const EJECTION_MS: u64 = 3_000;
+/// How often in a row that grows.
+pub const MAX_EJECTION_STEPS: u32 = 5;
 /// Outbound requests in progress, over all components.
 pub const MAX_OUTBOUND_REQUESTS: usize = 1_024;
 /// The greatest answer that is shared by collapsed requests; a greater one is fetched by each.

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use edge_node::{FeedError, FeedOptions, FeedToken, Node, Options, VariableSource};
+use edge_node::{
+    FeedError, FeedOptions, FeedToken, Node, Options, UpstreamOptions, VariableSource,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -57,6 +59,23 @@ struct Up {
 
     #[command(flatten)]
     feed: Feed,
+
+    /// An upstream that is more than its URL: several addresses, a check of their health, a protocol. May be
+    /// repeated; in the variable, separated by spaces. Example:
+    /// core.example:3001=10.0.0.1:3001,10.0.0.2:3001;health=/readyz;health-every-ms=2000;protocol=http2;open-ms=2000
+    #[arg(
+        long,
+        value_name = "AUTHORITY=ADDRESS,..",
+        env = "EDGE_UPSTREAMS",
+        value_delimiter = ' ',
+        verbatim_doc_comment
+    )]
+    upstream: Vec<UpstreamOptions>,
+
+    /// The certificate authorities that https upstreams are checked against, as a PEM bundle [default: the
+    /// system's].
+    #[arg(long, value_name = "FILE", env = "SSL_CERT_FILE")]
+    upstream_ca: Option<PathBuf>,
 
     /// Stop when standard input ends: a parent that dies takes the node with it.
     #[arg(long)]
@@ -139,6 +158,8 @@ async fn run(up: Up) -> anyhow::Result<()> {
         cache_dir: up.cache_dir,
         variables: VariableSource::from_process(given),
         feed: up.feed.options()?,
+        upstreams: up.upstream,
+        upstream_ca: up.upstream_ca,
     })
     .await?;
     tokio::select! {

@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use crate::cache::Purge;
 use crate::feed::FeedMetrics;
+use crate::host::upstream::UpstreamMetrics;
 
 /// Upper bounds of the latency histogram: from a hit in instance memory to the longest deadline.
 const LATENCY_BOUNDS_SECONDS: [f64; 13] =
@@ -179,6 +180,8 @@ pub(crate) struct Metrics {
     pub(crate) memory_high_water_bytes: Family<ComponentLabel, Gauge>,
     /// Outbound requests.
     pub(crate) outbound: Family<OutboundLabels, Counter>,
+    /// Breakers, retries, connections and addresses.
+    pub(crate) upstreams: UpstreamMetrics,
     /// Outbound requests that were spared.
     pub(crate) collapsed: Family<CollapseLabel, Counter>,
     /// Operations on key-value stores.
@@ -214,6 +217,7 @@ impl Metrics {
             rejected: Family::default(),
             memory_high_water_bytes: Family::default(),
             outbound: Family::default(),
+            upstreams: UpstreamMetrics::default(),
             collapsed: Family::default(),
             store_operations: Family::<StoreOperation, Counter<u64, AtomicU64>>::default(),
             store_failures: Family::default(),
@@ -244,6 +248,7 @@ impl Metrics {
             self.memory_high_water_bytes.clone(),
         );
         r.register("edge_outbound_requests", "Outbound requests", self.outbound.clone());
+        self.upstreams.register(r);
         r.register("edge_outbound_collapsed", "Outbound requests spared", self.collapsed.clone());
         r.register(
             "edge_key_value_operations",

@@ -17,6 +17,7 @@ use crate::diagnostic::{ConfigError, Diagnostic};
 use crate::feed::{self, FeedOptions};
 use crate::host::key_value::{Store, StoreStartError, Stores};
 use crate::host::outbound::Network;
+use crate::host::upstream::UpstreamOptions;
 use crate::instances::{Pool, Shared};
 use crate::manifest::{App, VariableSource};
 use crate::metrics::Metrics;
@@ -43,6 +44,10 @@ pub struct Options {
     pub variables: VariableSource,
     /// Where the node hears what has changed.
     pub feed: FeedOptions,
+    /// Upstreams that have more than a URL says.
+    pub upstreams: Vec<UpstreamOptions>,
+    /// The certificate authorities of https upstreams, as a PEM bundle; without it the system's.
+    pub upstream_ca: Option<PathBuf>,
 }
 
 /// Why a node cannot start, in one sentence that says what to do.
@@ -78,6 +83,9 @@ pub enum StartError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// An upstream's options do not fit, or there is no use in the certificate authorities.
+    #[error("{0}")]
+    Upstream(String),
     /// The engine cannot run on this machine.
     #[error("the WebAssembly engine cannot start: {0}")]
     Engine(String),
@@ -224,7 +232,9 @@ fn build_site(
     let engine = engine::start().map_err(|error| StartError::Engine(format!("{error:#}")))?;
     let linker = host::linker(&engine).map_err(|e| StartError::Engine(format!("{e:#}")))?;
     let compiled = compile::load_all(&engine, &options.cache_dir, app.components.values())?;
-    let network = Arc::new(Network::new(Arc::clone(&cache), Arc::clone(metrics)));
+    let (upstreams, ca) = (&options.upstreams, options.upstream_ca.clone());
+    let network = Network::new(upstreams, ca, Arc::clone(&cache), metrics);
+    let network = Arc::new(network.map_err(StartError::Upstream)?);
     let mut pools = BTreeMap::new();
     for (id, component) in app.components {
         let shared = Arc::new(Shared {

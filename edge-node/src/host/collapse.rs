@@ -24,9 +24,9 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
-use wasmtime_wasi_http::{Error, WasiBody};
+use wasmtime_wasi_http::WasiBody;
 
-use super::upstream::{Failure, Patience, Upstream, collect};
+use super::upstream::{Client, Failure, Patience, collect};
 use crate::body::full;
 use crate::cache::Cache;
 use crate::limits;
@@ -124,7 +124,7 @@ impl Collapser {
     /// What failed; of a shared flight, the same for all who waited.
     pub(crate) async fn fetch(
         self: &Arc<Self>,
-        upstream: &Upstream,
+        upstream: &Client,
         request: Request<WasiBody>,
         patience: Patience,
         longest: Patience,
@@ -200,7 +200,7 @@ impl Obligation {
     /// Flies in a task of its own: a leader whose guest is stuck or dies does not hold up the rest.
     async fn depart(
         self,
-        upstream: Upstream,
+        upstream: Client,
         request: Request<WasiBody>,
         longest: Patience,
         deadline: Instant,
@@ -218,7 +218,7 @@ impl Obligation {
 
     async fn fly(
         self,
-        upstream: Upstream,
+        upstream: Client,
         request: Request<WasiBody>,
         patience: Patience,
     ) -> Result<Response<WasiBody>, Failure> {
@@ -248,7 +248,7 @@ impl Obligation {
                 Ok(Response::from_parts(head, joined(start, rest)))
             }
             Err(error) => {
-                let failure = body_failure(&error);
+                let failure = Failure::of_body(&error);
                 self.land(Landing::Failed(failure.clone()), None);
                 Err(failure)
             }
@@ -361,16 +361,6 @@ fn joined(start: Bytes, rest: WasiBody) -> WasiBody {
     StreamBody::new(start.chain(BodyStream::new(rest))).boxed_unsync()
 }
 
-fn body_failure(error: &Error) -> Failure {
-    if matches!(error, Error::HttpResponseBodySize(_)) {
-        Failure::BodyTooLong
-    } else if matches!(error, Error::ConnectionReadTimeout) {
-        Failure::BodyTimeout
-    } else {
-        Failure::Terminated
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -383,7 +373,7 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::time::sleep;
 
-    use super::{Collapser, Failure, Key, Patience, Role, Upstream, key_of, linger};
+    use super::{Client, Collapser, Failure, Key, Patience, Role, key_of, linger};
     use crate::body::full;
     use crate::cache::Cache;
     use crate::metrics::Metrics;
@@ -407,10 +397,13 @@ mod tests {
                 stream.write_all(piece.as_bytes()).await.unwrap();
             }
         });
-        let (upstream, collapser) = (Upstream::new(), Arc::new(collapser()));
-        let patience = |first_byte_ms| {
-            let (connect, between_bytes) = (Duration::from_secs(1), Duration::from_secs(1));
-            Patience { connect, first_byte: Duration::from_millis(first_byte_ms), between_bytes }
+        let upstream = Client::new(&[], None, Arc::new(Metrics::new())).unwrap();
+        let collapser = Arc::new(collapser());
+        let patience = |first_byte_ms| Patience {
+            connect: Duration::from_secs(1),
+            first_byte: Duration::from_millis(first_byte_ms),
+            between_bytes: Duration::from_secs(1),
+            total: Duration::from_secs(10),
         };
         let [one, other] = patience_ms.map(|first_byte_ms| {
             let request = Request::get(&url).body(full("")).unwrap();

@@ -5,6 +5,7 @@
 //! network; everything else goes upstream, collapsed with what is already on its way.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use http::{Request, Response};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::collapse::Collapser;
-use super::upstream::{Patience, Upstream};
+use super::upstream::{Client, Patience, UpstreamOptions};
 use crate::cache::Cache;
 use crate::instances::{Active, Shared};
 use crate::limits;
@@ -27,7 +28,7 @@ type Sent = Result<(Response<WasiBody>, IoResult), Error>;
 
 /// The ways out, shared by all components.
 pub(crate) struct Network {
-    upstream: Upstream,
+    upstream: Client,
     collapser: Arc<Collapser>,
     /// The application itself, once it is put together.
     site: OnceLock<Weak<Site>>,
@@ -35,9 +36,18 @@ pub(crate) struct Network {
 
 impl Network {
     /// Without connections, and without the application for now.
-    pub(crate) fn new(cache: Arc<Cache>, metrics: Arc<Metrics>) -> Self {
-        let collapser = Arc::new(Collapser::new(cache, metrics));
-        Self { upstream: Upstream::new(), collapser, site: OnceLock::new() }
+    ///
+    /// # Errors
+    /// What is wrong with `upstreams`, or with the bundle of certificate authorities.
+    pub(crate) fn new(
+        upstreams: &[UpstreamOptions],
+        ca_bundle: Option<PathBuf>,
+        cache: Arc<Cache>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, String> {
+        let upstream = Client::new(upstreams, ca_bundle, Arc::clone(metrics))?;
+        let collapser = Arc::new(Collapser::new(cache, Arc::clone(metrics)));
+        Ok(Self { upstream, collapser, site: OnceLock::new() })
     }
 
     /// Opens the way to the application's own components. Later calls change nothing.
@@ -93,7 +103,8 @@ impl Outbound {
 
     /// What the component's hint allows, or less if the guest asks for less.
     fn patience(&self, options: Option<RequestOptions>) -> Patience {
-        let longest = Duration::from_millis(self.shared.component.hints.upstream_timeout_ms);
+        let hints = &self.shared.component.hints;
+        let longest = Duration::from_millis(hints.upstream_timeout_ms);
         let options = options.unwrap_or_default();
         Patience {
             connect: options
@@ -105,6 +116,8 @@ impl Outbound {
                 .between_bytes_timeout
                 .unwrap_or(limits::UPSTREAM_BODY_IDLE)
                 .min(limits::UPSTREAM_BODY_IDLE),
+            // The interface has no word for it.
+            total: Duration::from_millis(hints.upstream_total_timeout_ms),
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Hints {
     pub(crate) deadline_ms: u64,
     /// Wall time to the first byte of an outbound answer.
     pub(crate) upstream_timeout_ms: u64,
+    /// Wall time to the last byte of an outbound answer.
+    pub(crate) upstream_total_timeout_ms: u64,
     /// Whether its answers go through the node's cache, which minds what they say of themselves.
     pub(crate) cache: bool,
 }
@@ -31,6 +33,7 @@ impl Default for Hints {
             cpu_budget_ms: limits::DEFAULT_CPU_BUDGET_MS,
             deadline_ms: limits::DEFAULT_DEADLINE_MS,
             upstream_timeout_ms: limits::DEFAULT_UPSTREAM_TIMEOUT_MS,
+            upstream_total_timeout_ms: limits::DEFAULT_UPSTREAM_TOTAL_TIMEOUT_MS,
             cache: true,
         }
     }
@@ -66,6 +69,7 @@ impl Hints {
             (self.cpu_budget_ms, limits::MAX_CPU_BUDGET_MS),
             (self.deadline_ms, limits::MAX_DEADLINE_MS),
             (self.upstream_timeout_ms, limits::MAX_UPSTREAM_TIMEOUT_MS),
+            (self.upstream_total_timeout_ms, limits::MAX_UPSTREAM_TOTAL_TIMEOUT_MS),
         ] {
             if value == 0 || value > max {
                 return Err(format!("must be from 1 to {max}, not {value}"));

@@ -95,7 +95,7 @@ pub(crate) async fn try_start(
 
 /// A node with a feed.
 pub(crate) async fn start_following(manifest: &str, feed: FeedOptions) -> TestNode {
-    try_start_all(manifest, None, &cache_dir(), &[], feed).await.unwrap()
+    start_changed(manifest, |options| options.feed = feed).await.unwrap()
 }
 
 /// The same with the text of a runtime configuration.
@@ -105,15 +105,23 @@ pub(crate) async fn try_start_with(
     cache_dir: &Path,
     variables: &[(&str, &str)],
 ) -> Result<TestNode, StartError> {
-    try_start_all(manifest, runtime_config, cache_dir, variables, FeedOptions::default()).await
+    launch(manifest, runtime_config, cache_dir, variables, |_| {}).await
 }
 
-async fn try_start_all(
+/// With options changed from the usual ones.
+pub(crate) async fn start_changed(
+    manifest: &str,
+    change: impl FnOnce(&mut Options),
+) -> Result<TestNode, StartError> {
+    launch(manifest, None, &cache_dir(), &[], change).await
+}
+
+async fn launch(
     manifest: &str,
     runtime_config: Option<&str>,
     cache_dir: &Path,
     variables: &[(&str, &str)],
-    feed: FeedOptions,
+    change: impl FnOnce(&mut Options),
 ) -> Result<TestNode, StartError> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("spin.toml");
@@ -125,16 +133,19 @@ async fn try_start_all(
     });
     let given = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let node = Node::start(Options {
+    let mut options = Options {
         manifest: path,
         runtime_config,
         listen: any_port,
         admin: any_port,
         cache_dir: cache_dir.to_owned(),
         variables: VariableSource { given, environment: BTreeMap::new() },
-        feed,
-    })
-    .await?;
+        feed: FeedOptions::default(),
+        upstreams: Vec::new(),
+        upstream_ca: None,
+    };
+    change(&mut options);
+    let node = Node::start(options).await?;
     let client = Client::builder(TokioExecutor::new()).build_http();
     Ok(TestNode { node, client, _dir: dir })
 }

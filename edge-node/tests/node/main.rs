@@ -14,3 +14,4 @@ mod outbound;
 mod requests;
 mod state;
 mod uploads;
+mod upstream;
