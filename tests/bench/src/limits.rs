@@ -49,6 +49,8 @@ pub const QUICK_BUDGET: Duration = Duration::from_secs(165);
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// The largest answer that is read, bytes.
 pub const ANSWER_BYTES: usize = 64 * 1024;
+/// What one read from a connection may bring at first, bytes: a menu and its head.
+pub const FIRST_READ_BYTES: usize = 16 * 1024;
 /// Headers of one answer.
 pub const ANSWER_HEADERS: usize = 32;
 /// The wait before a client whose connection failed connects again.
@@ -59,6 +61,8 @@ pub const LATENCY_US: u64 = 60_000_000;
 pub const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long a program may take to stop by itself.
 pub const STOP_WITHIN: Duration = Duration::from_secs(15);
+/// The same after a failure, when nobody waits for a result.
+pub const STOP_AFTER_FAILURE_WITHIN: Duration = Duration::from_secs(3);
 /// How long an asynchronous writer may take to catch up.
 pub const DRAIN_WITHIN: Duration = Duration::from_secs(120);
 /// How often something is looked at that is waited for.

@@ -2,14 +2,14 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tiffin_bench::{baseline, orders};
+use tiffin_bench::orders::{self, baseline};
 
 /// What the core has, too: the baselines are compared with it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
-#[command(name = "tiffin-bench", about = "The core's benchmark", long_about = None)]
+#[command(name = "tiffin-bench", about = "The benchmarks of core and edge", long_about = None)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -26,12 +26,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        // One thread: the generator shares the machine with what it measures.
-        Command::Orders(args) => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(anyhow::Error::from)
-            .and_then(|runtime| runtime.block_on(orders::run(args))),
+        Command::Orders(args) => generate(orders::run(args)),
         // As the core's own runtime.
         Command::Baseline(baseline) => tokio::runtime::Runtime::new()
             .map_err(anyhow::Error::from)
@@ -42,4 +37,9 @@ fn main() -> ExitCode {
         eprintln!("tiffin-bench: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// On one thread: the generator shares the machine with what it measures.
+fn generate(run: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run)
 }

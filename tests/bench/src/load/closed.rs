@@ -1,10 +1,8 @@
 //! The closed loop: so many clients, each asking again as soon as it is answered. It finds the throughput.
 
-use super::Window;
 use super::connection::{Connection, describe};
-use super::request::Requests;
 use super::tally::{Figures, Tally};
-use super::until_answered;
+use super::{Requests, Window, until_answered};
 use anyhow::Context as _;
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -15,7 +13,7 @@ use std::time::Instant;
 pub async fn run(
     servers: &[SocketAddr],
     clients: usize,
-    requests: &Requests<'_>,
+    requests: &impl Requests,
     window: Window,
 ) -> anyhow::Result<Figures> {
     let mut connections = Vec::with_capacity(clients);
@@ -41,6 +39,6 @@ pub async fn run(
             }
         }
     });
-    until_answered(clients, end).await;
+    until_answered(futures::future::join_all(clients), end).await;
     Ok(tally.into_inner().figures())
 }

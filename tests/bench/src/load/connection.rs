@@ -1,7 +1,7 @@
 //! One client's connection: it sends a request, reads its answer, and connects again after a failure.
 
-use super::request::Requests;
-use super::response::{Outcome, Reader};
+use super::Requests;
+use super::response::{Answer, Outcome, Reader};
 use crate::limits;
 use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt as _;
@@ -23,8 +23,18 @@ impl Connection {
         Ok(Self { address, stream, reader: Reader::default(), buffer: Vec::with_capacity(2_048) })
     }
 
-    /// Sends the next request and reads its answer. After a failure the next call connects anew.
-    pub async fn ask(&mut self, requests: &Requests<'_>) -> anyhow::Result<Outcome> {
+    /// Sends the next request and judges its answer.
+    pub async fn ask(&mut self, requests: &impl Requests) -> anyhow::Result<Outcome> {
+        self.exchange(|buffer| requests.write_next(buffer), |answer| requests.judge(answer)).await
+    }
+
+    /// Sends what `write` puts into the buffer, over what that held, and returns what `judge` makes of the
+    /// answer. After a failure the next call connects anew.
+    pub async fn exchange<R>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>),
+        judge: impl FnOnce(Answer<'_>) -> R,
+    ) -> anyhow::Result<R> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => {
@@ -33,11 +43,11 @@ impl Connection {
                 connect(self.address).await?
             }
         };
-        requests.write_next(&mut self.buffer);
+        write(&mut self.buffer);
         stream.write_all(&self.buffer).await?;
-        let outcome = self.reader.read(&mut stream).await?;
+        let judged = self.reader.read(&mut stream, judge).await?;
         self.stream = Some(stream);
-        Ok(outcome)
+        Ok(judged)
     }
 }
 

@@ -1,21 +1,29 @@
-//! The load generator: what it sends ([`request`]), what it reads ([`response`]), what it counts
+//! The load generator: what it sends ([`Requests`]), what it reads ([`response`]), what it counts
 //! ([`tally`]), and the two ways of asking: [`closed`] (as fast as answers come) and [`open`] (at a rate).
 //!
 //! It shares the machine with what it measures, so it is built to be cheap: one thread, keep-alive
-//! connections, tokens signed beforehand, no allocation per request beyond a buffer that is reused.
+//! connections, no allocation per request beyond a buffer that is reused.
 
 pub mod closed;
 pub mod connection;
-pub mod greet;
 pub mod open;
-pub mod request;
 pub mod response;
 pub mod tally;
 
 use crate::limits;
+use response::{Answer, Outcome};
 use std::time::{Duration, Instant};
 use tokio::task::coop::unconstrained;
 use tokio::time::timeout_at;
+
+/// What a load asks, and what it takes for an answer.
+pub trait Requests {
+    /// Writes the next request into `buffer`, over what it held.
+    fn write_next(&self, buffer: &mut Vec<u8>);
+
+    /// What an answer counts as.
+    fn judge(&self, answer: Answer<'_>) -> Outcome;
+}
 
 /// How long a measurement lasts.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +41,10 @@ impl Window {
     }
 }
 
-/// Runs the clients until all are done; those still waiting so long after `end` are given up.
-async fn until_answered(clients: impl Iterator<Item: Future<Output = ()>>, end: Instant) {
+/// Runs all clients until they are done; those still waiting so long after `end` are given up.
+async fn until_answered<T>(clients: impl Future<Output = T>, end: Instant) {
     let patience = (end + limits::ANSWER_WITHIN).into();
     // Hundreds of connections in one task: the budget of one is no measure for it. Who is given up
     // here stays counted as begun and never answered.
-    _ = timeout_at(patience, unconstrained(futures::future::join_all(clients))).await;
+    _ = timeout_at(patience, unconstrained(clients)).await;
 }

@@ -1,33 +1,34 @@
-//! What is read: just enough of HTTP/1.1 for the answers of a core, status and body by Content-Length.
+//! What is read: just enough of HTTP/1.1 for the answers of our servers, status and body by Content-Length.
 
 use crate::limits;
 use anyhow::{Context as _, bail};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// What became of an order.
+/// A whole answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// Its status.
+    pub status: u16,
+    /// Its body.
+    pub body: &'a [u8],
+}
+
+/// What an answer counts as.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// 201: it is taken.
-    Accepted,
-    /// 409 `out-of-stock`: nothing is left.
-    SoldOut,
-    /// Anything else.
-    Other(u16),
+    /// It gives what was asked for.
+    Granted,
+    /// It refuses, as the load expects.
+    Refused,
+    /// It is wrong; in few words, so that equal ones are counted together.
+    Wrong(String),
 }
 
 impl Outcome {
-    fn of(status: u16, body: &[u8]) -> Self {
-        match status {
-            201 => Self::Accepted,
-            409 if says_sold_out(body) => Self::SoldOut,
-            other => Self::Other(other),
-        }
+    /// An answer whose status says that it is wrong.
+    pub fn of_status(status: u16) -> Self {
+        Self::Wrong(format!("status {status}"))
     }
-}
-
-fn says_sold_out(body: &[u8]) -> bool {
-    const CODE: &[u8] = b"\"code\":\"out-of-stock\"";
-    body.windows(CODE.len()).any(|window| window == CODE)
 }
 
 /// An answer that is whole: its status, and where its body begins and ends.
@@ -44,12 +45,17 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Option<Parsed>> {
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(body_start) = response.parse(bytes)? else { return Ok(None) };
     let status = response.code.context("an answer without a status")?;
-    let length = response
-        .headers
-        .iter()
-        .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-        .context("an answer without Content-Length")?;
-    let length: usize = std::str::from_utf8(length.value)?.parse()?;
+    let length = match status {
+        // Never a body, and so no length. Source: RFC 9112, section 6.3.
+        204 | 304 => 0,
+        _ => {
+            let is_length =
+                |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case("content-length");
+            let length = response.headers.iter().find(is_length);
+            let length = length.context("an answer without Content-Length")?;
+            std::str::from_utf8(length.value)?.parse::<usize>()?
+        }
+    };
     if body_start + length > limits::ANSWER_BYTES {
         bail!("an answer of {length} bytes");
     }
@@ -64,13 +70,17 @@ pub struct Reader {
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { buffer: vec![0; 4_096], filled: 0 }
+        Self { buffer: vec![0; limits::FIRST_READ_BYTES], filled: 0 }
     }
 }
 
 impl Reader {
-    /// Reads one whole answer.
-    pub async fn read(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> anyhow::Result<Outcome> {
+    /// Reads one whole answer and returns what `judge` makes of it.
+    pub async fn read<R>(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        judge: impl FnOnce(Answer<'_>) -> R,
+    ) -> anyhow::Result<R> {
         let mut head = None;
         loop {
             if head.is_none() {
@@ -93,10 +103,10 @@ impl Reader {
             }
         }
         let Parsed { status, body_start, end } = head.expect("the loop ends with a head");
-        let outcome = Outcome::of(status, &self.buffer[body_start..end]);
+        let judged = judge(Answer { status, body: &self.buffer[body_start..end] });
         self.buffer.copy_within(end..self.filled, 0);
         self.filled -= end;
-        Ok(outcome)
+        Ok(judged)
     }
 }
 
@@ -107,32 +117,34 @@ mod tests {
     const TAKEN: &str =
         "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
     const SOLD_OUT: &str =
-        "HTTP/1.1 409 Conflict\r\ncontent-length: 29\r\n\r\n{\"code\":\"out-of-stock\",\"a\":1}";
-    const CLOSED: &str =
-        "HTTP/1.1 409 Conflict\r\ncontent-length: 23\r\n\r\n{\"code\":\"store-closed\"}";
+        "HTTP/1.1 409 Conflict\r\ncontent-length: 23\r\n\r\n{\"code\":\"out-of-stock\"}";
+    const EMPTY: &str = "HTTP/1.1 304 Not Modified\r\netag: \"1\"\r\n\r\n";
 
     #[tokio::test]
     async fn answers_that_arrive_together_or_in_pieces_are_told_apart() {
-        let all = [TAKEN, SOLD_OUT, CLOSED].concat();
+        let all = [TAKEN, SOLD_OUT, EMPTY].concat();
         for piece_bytes in [1, 7, all.len()] {
             let mut stream = tokio_test_stream(all.as_bytes(), piece_bytes);
             let mut reader = Reader::default();
-            for expected in [Outcome::Accepted, Outcome::SoldOut, Outcome::Other(409)] {
-                assert_eq!(reader.read(&mut stream).await.unwrap(), expected, "{piece_bytes}");
+            for (status, body) in [(201, "{}"), (409, r#"{"code":"out-of-stock"}"#), (304, "")] {
+                let is_it =
+                    |answer: Answer<'_>| (answer.status, answer.body) == (status, body.as_bytes());
+                assert!(reader.read(&mut stream, is_it).await.unwrap(), "{status} {piece_bytes}");
             }
-            let ended = reader.read(&mut stream).await.unwrap_err();
+            let ended = reader.read(&mut stream, |_| ()).await.unwrap_err();
             assert!(ended.to_string().contains("ended before"), "{ended}");
         }
     }
 
     #[tokio::test]
     async fn a_body_longer_than_the_first_buffer_is_read_whole() {
-        let body = "x".repeat(10_000);
-        let answer = format!("HTTP/1.1 503 Busy\r\ncontent-length: 10000\r\n\r\n{body}{TAKEN}");
+        let body = "x".repeat(40_000);
+        let answer = format!("HTTP/1.1 503 Busy\r\ncontent-length: 40000\r\n\r\n{body}{TAKEN}");
         let mut stream = tokio_test_stream(answer.as_bytes(), 4_096);
         let mut reader = Reader::default();
-        assert_eq!(reader.read(&mut stream).await.unwrap(), Outcome::Other(503));
-        assert_eq!(reader.read(&mut stream).await.unwrap(), Outcome::Accepted);
+        let of = |answer: Answer<'_>| (answer.status, answer.body.len());
+        assert_eq!(reader.read(&mut stream, of).await.unwrap(), (503, 40_000));
+        assert_eq!(reader.read(&mut stream, of).await.unwrap(), (201, 2));
     }
 
     #[tokio::test]
@@ -141,7 +153,7 @@ mod tests {
             format!("HTTP/1.1 201 Created\r\ncontent-length: {}\r\n\r\n", limits::ANSWER_BYTES);
         for text in ["SSH-2.0\r\n\r\n", "HTTP/1.1 201 Created\r\n\r\n", &too_long] {
             let mut stream = tokio_test_stream(text.as_bytes(), 64);
-            assert!(Reader::default().read(&mut stream).await.is_err(), "{text:?}");
+            assert!(Reader::default().read(&mut stream, |_| ()).await.is_err(), "{text:?}");
         }
     }
 

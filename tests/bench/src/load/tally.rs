@@ -3,8 +3,8 @@
 use super::Window;
 use super::response::Outcome;
 use crate::limits;
+use crate::report::round;
 use hdrhistogram::Histogram;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -46,9 +46,9 @@ impl Tally {
     /// counts towards the window that `at` lies in.
     pub fn answer(&mut self, outcome: Outcome, since: Instant, now: Instant, at: Instant) {
         let kind = match outcome {
-            Outcome::Accepted => 0,
-            Outcome::SoldOut => 1,
-            Outcome::Other(status) => return self.fail(format!("status {status}")),
+            Outcome::Granted => 0,
+            Outcome::Refused => 1,
+            Outcome::Wrong(what) => return self.fail(what),
         };
         self.unanswered -= 1;
         self.all[kind] += 1;
@@ -74,10 +74,10 @@ impl Tally {
         }
         let at = |quantile| round(self.latency.value_at_quantile(quantile) as f64 / 1_000.0, 3);
         Figures {
-            accepted: self.all[0],
-            sold_out: self.all[1],
-            accepted_per_s: rate(self.in_window[0]),
-            sold_out_per_s: rate(self.in_window[1]),
+            granted: self.all[0],
+            refused: self.all[1],
+            granted_per_s: rate(self.in_window[0]),
+            refused_per_s: rate(self.in_window[1]),
             p50_ms: at(0.5),
             p99_ms: at(0.99),
             p999_ms: at(0.999),
@@ -88,16 +88,16 @@ impl Tally {
 }
 
 /// The figures of one measurement.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Figures {
-    /// Orders that were answered with 201, those outside of the window too.
-    pub accepted: u64,
-    /// Orders that were refused for want of stock, likewise.
-    pub sold_out: u64,
-    /// Orders accepted a second, in the window.
-    pub accepted_per_s: f64,
-    /// Orders refused a second, in the window.
-    pub sold_out_per_s: f64,
+    /// Requests that were granted, those outside of the window too.
+    pub granted: u64,
+    /// Requests that were refused, likewise.
+    pub refused: u64,
+    /// Requests granted a second, in the window.
+    pub granted_per_s: f64,
+    /// Requests refused a second, in the window.
+    pub refused_per_s: f64,
     /// The median latency, ms.
     pub p50_ms: f64,
     /// 99 of 100 answers came within, ms.
@@ -108,12 +108,6 @@ pub struct Figures {
     pub max_ms: f64,
     /// Answers that should not have been, and how many of each.
     pub errors: BTreeMap<String, u64>,
-}
-
-/// `value` with so many digits after the point.
-pub fn round(value: f64, digits: i32) -> f64 {
-    let scale = 10_f64.powi(digits);
-    (value * scale).round() / scale
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -135,10 +129,10 @@ mod tests {
         let now = start + Duration::from_millis(1_500);
         for ms in 1..=1_000 {
             tally.begin();
-            tally.answer(Outcome::Accepted, now - Duration::from_millis(ms), now, now);
+            tally.answer(Outcome::Granted, now - Duration::from_millis(ms), now, now);
         }
         let figures = tally.figures();
-        assert_eq!(figures.accepted_per_s, 500.0);
+        assert_eq!(figures.granted_per_s, 500.0);
         for (found, expected) in [
             (figures.p50_ms, 500.0),
             (figures.p99_ms, 990.0),
@@ -155,15 +149,15 @@ mod tests {
         let mut tally = Tally::new(start, WINDOW);
         for at_ms in [0, 999, 1_000, 2_999, 3_000, 9_000] {
             let now = start + Duration::from_millis(at_ms);
-            for outcome in [Outcome::Accepted, Outcome::SoldOut, Outcome::Other(503)] {
+            for outcome in [Outcome::Granted, Outcome::Refused, Outcome::of_status(503)] {
                 tally.begin();
                 tally.answer(outcome, start, now, now);
             }
         }
         tally.begin();
         let figures = tally.figures();
-        assert_eq!((figures.accepted, figures.sold_out), (6, 6));
-        assert_eq!((figures.accepted_per_s, figures.sold_out_per_s), (1.0, 1.0));
+        assert_eq!((figures.granted, figures.refused), (6, 6));
+        assert_eq!((figures.granted_per_s, figures.refused_per_s), (1.0, 1.0));
         let errors = [("no answer in time".to_owned(), 1), ("status 503".to_owned(), 6)];
         assert_eq!(figures.errors, BTreeMap::from(errors));
     }
@@ -175,7 +169,7 @@ mod tests {
         let now = start + Duration::from_secs(1);
         let Some(long_ago) = now.checked_sub(Duration::from_secs(600)) else { return };
         tally.begin();
-        tally.answer(Outcome::Accepted, long_ago, now, now);
+        tally.answer(Outcome::Granted, long_ago, now, now);
         let found = tally.figures().max_ms;
         assert!((60_000.0..60_100.0).contains(&found), "{found}");
     }

@@ -2,12 +2,12 @@
 
 use super::Findings;
 use super::measure::{Load, Running, Task, measure};
-use super::plan::Plan;
-use super::progress::Progress;
+use super::plan::{self, Plan};
 use super::store;
 use super::world::World;
 use crate::limits;
 use crate::load::Window;
+use crate::progress::Progress;
 use core_service::clock::{Clock as _, SystemClock};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub async fn run(
     for running in [&small, &large] {
         store::settle(&world.pool, &running.market.place.database).await?;
     }
-    progress.prepared(true);
+    progress.prepared(plan::FILLING_S);
     progress.step("a large table beside a small one");
     for round in 1..=plan.rounds {
         let pair = [("small-table", &small), ("large-table", &large)];

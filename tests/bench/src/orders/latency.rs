@@ -3,9 +3,9 @@
 use super::Findings;
 use super::measure::{Load, Running, Task, measure};
 use super::plan::Plan;
-use super::progress::Progress;
 use super::world::World;
 use crate::limits;
+use crate::progress::Progress;
 use crate::report::median;
 
 /// Runs it; the sweep before it has found the peaks.

@@ -1,15 +1,17 @@
 //! One measurement: load on a running system, and the proof in its ledger that every answer was true.
 
 use super::Findings;
-use super::progress::Progress;
+use super::figures::Figures;
+use super::request::{Orders, body};
 use super::store::{self, Item, Ledger};
 use super::world::{Market, System, World};
-use crate::cpu;
 use crate::limits;
-use crate::load::request::{Requests, body};
-use crate::load::tally::{Figures, round};
+use crate::load::open::{Pace, Rate};
 use crate::load::{Window, closed, open};
 use crate::process::Process;
+use crate::progress::Progress;
+use crate::report::round;
+use crate::usage;
 use serde::Serialize;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -63,7 +65,7 @@ impl Running {
     }
 
     fn cpu_s(&self) -> Option<f64> {
-        self.processes.iter().map(|process| cpu::seconds(process.pid())).sum()
+        self.processes.iter().map(|process| usage::cpu_s(process.pid())).sum()
     }
 }
 
@@ -144,15 +146,17 @@ async fn once(world: &World, running: &Running, task: &Task<'_>) -> anyhow::Resu
     // The time tells the keys of this measurement from those of all others on the same ledger.
     let prefix =
         format!("{:x}", core_service::clock::Clock::now_ms(&core_service::clock::SystemClock));
-    let requests = Requests::new(&world.buyers, bodies, prefix)?;
+    let requests = Orders::new(&world.buyers, bodies, prefix)?;
     let before = running.ledger.get();
     let cpu_before = cpu_s(world, running);
     let servers = running.servers();
-    let figures = match task.load {
-        Load::Clients(clients) => closed::run(&servers, clients, &requests, task.window).await?,
-        Load::PerSecond(rate) => {
-            let connections = limits::OPEN_CONNECTIONS;
-            open::run(&servers, connections, rate, &requests, task.window).await?
+    let figures: Figures = match task.load {
+        Load::Clients(clients) => {
+            closed::run(&servers, clients, &requests, task.window).await?.into()
+        }
+        Load::PerSecond(per_s) => {
+            let rate = Rate { per_s, connections: limits::OPEN_CONNECTIONS, pace: Pace::Timer };
+            open::run(&servers, rate, &requests, task.window).await?.into()
         }
     };
     let answered = Instant::now();
@@ -187,7 +191,7 @@ async fn once(world: &World, running: &Running, task: &Task<'_>) -> anyhow::Resu
 
 fn cpu_s(world: &World, running: &Running) -> BTreeMap<&'static str, f64> {
     let [mariadb, redis] = world.services_cpu_s();
-    let generator = cpu::seconds(std::process::id());
+    let generator = usage::cpu_s(std::process::id());
     [("generator", generator), ("server", running.cpu_s()), ("mariadb", mariadb), ("redis", redis)]
         .into_iter()
         .filter_map(|(who, seconds)| Some((who, seconds?)))

@@ -2,28 +2,33 @@
 //!
 //! [`world`] holds what runs, [`measure`] makes one measurement and checks the ledger after it, and each of
 //! the others is one scenario: [`sweep`] (clients against throughput, baselines beside the core),
-//! [`latency`] (at 70 % of the peak), [`sold_out`], [`replicas`], [`growth`].
+//! [`latency`] (at 70 % of the peak), [`sold_out`], [`replicas`], [`growth`]. [`request`] is what is sent,
+//! [`baseline`] what the core is compared with, [`report`] what is written.
 //!
 //! What is compared is measured in turns, round by round, so that a machine that slows down slows all of
 //! it; what is reported is the median of the rounds.
 
+pub mod baseline;
+pub mod figures;
+pub mod greet;
 pub mod growth;
 pub mod latency;
 pub mod measure;
 pub mod plan;
-pub mod progress;
 pub mod replicas;
+pub mod report;
+pub mod request;
 pub mod sold_out;
 pub mod store;
 pub mod sweep;
 pub mod world;
 
-use crate::load::request::TokenUse;
-use crate::report::{self, Facts, Report};
+use crate::progress::Progress;
 use clap::Args;
 use measure::Measurement;
 use plan::Plan;
-use progress::Progress;
+use report::{Facts, Report};
+use request::TokenUse;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -89,10 +94,10 @@ pub struct Calibration {
 /// Measures, writes the report, and fails if a ledger did not agree with the answers.
 pub async fn run(args: OrdersArgs) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(args.quick, &args.only)?;
-    let mut progress = Progress::new(&plan);
+    let mut progress = Progress::new(plan.expected_s(), plan.budget());
     std::fs::create_dir_all(&args.out)?;
     let mut world = World::start(&args.core, &args.out, args.tokens, &progress).await?;
-    progress.prepared(false);
+    progress.prepared(plan::PREPARATION_S);
     let mut findings = Findings::default();
     if plan.sweep || plan.latency {
         sweep::run(&mut world, &plan, &mut progress, &mut findings).await?;

@@ -2,8 +2,14 @@
 
 use crate::limits;
 use crate::load::Window;
+use crate::progress::BETWEEN_S;
 use anyhow::bail;
 use std::time::Duration;
+
+/// What starting, importing and checking take beside the measurements, s: a guess for the first minutes.
+pub const PREPARATION_S: f64 = 12.0;
+/// What filling the large table takes, s: likewise.
+pub const FILLING_S: f64 = 45.0;
 
 /// The scenarios and their extent.
 #[derive(Debug, Clone)]
@@ -58,6 +64,37 @@ impl Plan {
             growth: wanted("growth"),
         })
     }
+
+    /// How long the run may take, s.
+    pub fn expected_s(&self) -> f64 {
+        let throughput_s = self.window.total().as_secs_f64() + BETWEEN_S;
+        let latency_s = self.latency_window.total().as_secs_f64() + BETWEEN_S;
+        let rounds = f64::from(self.rounds);
+        let mut expected_s = PREPARATION_S;
+        if self.sweep || self.latency {
+            let calibration = if self.quick { 0 } else { 2 * limits::POOLS.len() };
+            expected_s +=
+                (rounds * self.clients.len() as f64 * 6.0 + calibration as f64) * throughput_s;
+        }
+        if self.latency {
+            expected_s += latency_s * if self.quick { 1.0 } else { rounds * 3.0 };
+        }
+        if self.sold_out {
+            expected_s += rounds * 3.0 * throughput_s;
+        }
+        if self.replicas {
+            expected_s += rounds * 2.0 * throughput_s;
+        }
+        if self.growth {
+            expected_s += FILLING_S + rounds * 2.0 * throughput_s;
+        }
+        expected_s
+    }
+
+    /// What bounds a quick run.
+    pub fn budget(&self) -> Option<Duration> {
+        self.quick.then_some(limits::QUICK_BUDGET)
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +108,13 @@ mod tests {
             assert!(plan.clients.contains(&limits::RATIO_CLIENTS));
             assert!(plan.sweep && plan.growth);
         }
+    }
+
+    #[test]
+    fn a_quick_plan_fits_into_its_budget_and_a_whole_one_has_none() {
+        let quick = Plan::new(true, &[]).unwrap();
+        assert!(quick.expected_s() < limits::QUICK_BUDGET.as_secs_f64(), "{}", quick.expected_s());
+        assert_eq!(Plan::new(false, &[]).unwrap().budget(), None);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use super::Findings;
 use super::measure::{Load, Running, Task, measure};
 use super::plan::Plan;
-use super::progress::Progress;
 use super::world::World;
 use crate::limits;
+use crate::progress::Progress;
 
 /// Runs it and stops the core.
 pub async fn run(

@@ -2,12 +2,12 @@
 
 use super::measure::{Load, Running, Task, measure};
 use super::plan::Plan;
-use super::progress::Progress;
 use super::store;
 use super::world::World;
 use super::{Findings, SoldOutQueries};
 use crate::limits;
 use crate::load::Window;
+use crate::progress::Progress;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 

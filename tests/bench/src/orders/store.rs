@@ -175,7 +175,7 @@ fn fill_statements(start: u64, count: u64, wanted: u64, now_ms: i64) -> [String;
     const ID_LOW_BITS: u32 = 22;
     let created_ms = now_ms - AGO_MS;
     let first_id = (created_ms - EPOCH_MS) << ID_LOW_BITS;
-    let user_step = crate::load::request::USER_SPACE / wanted;
+    let user_step = super::request::USER_SPACE / wanted;
     let scope_step = (1_u64 << 40) / wanted;
     let source = "FROM bench_numbers b CROSS JOIN";
     let within = format!("WHERE b.n < {count}");

@@ -1,14 +1,14 @@
 //! One hot item and a thousand items, from one client to many, the baselines beside the core. The latency
 //! scenario follows at once, on the same processes.
 
+use super::baseline::LockOrder;
 use super::measure::{Load, Running, Task, measure};
 use super::plan::Plan;
-use super::progress::Progress;
 use super::world::World;
 use super::{Calibration, Findings, latency};
-use crate::baseline::LockOrder;
 use crate::limits;
 use crate::load::Window;
+use crate::progress::Progress;
 use std::time::Duration;
 
 /// Runs it.

@@ -3,14 +3,14 @@
 //! Each system has its own database and its own numbered database of Redis, so that none meets another's
 //! rows, keys or leases; all share the two daemons and the keys that tokens are signed with.
 
+use super::baseline::LockOrder;
+use super::greet;
 use super::measure::Running;
-use super::progress::Progress;
+use super::request::{Buyers, TokenUse};
 use super::store::{self, Item};
-use crate::baseline::LockOrder;
 use crate::limits;
-use crate::load::greet;
-use crate::load::request::{Buyers, TokenUse};
 use crate::process::{Process, end_of};
+use crate::progress::Progress;
 use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum as _;
 use core_service::auth::keys::Keys;
@@ -134,7 +134,7 @@ impl World {
     /// Processor time used so far, by who used it, s.
     pub fn services_cpu_s(&self) -> [Option<f64>; 2] {
         let of = |daemon: anyhow::Result<&tiffin_services::Daemon>| {
-            crate::cpu::seconds(daemon.ok()?.pid()?)
+            crate::usage::cpu_s(daemon.ok()?.pid()?)
         };
         [of(self.services.mariadb()), of(self.services.redis())]
     }

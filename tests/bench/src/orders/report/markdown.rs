@@ -79,9 +79,9 @@ fn facts(report: &Report, text: &mut String) {
         "{extent} of {} s on {} × {} with {} MiB for everything: generator, servers, {}\n\
          (innodb_flush_log_at_trx_commit = {}, buffer pool {} MiB, log_bin {}) and Redis {}. Tokens were {tokens} to the servers.",
         facts.took_s,
-        facts.processors,
-        facts.processor,
-        facts.memory_mib,
+        facts.machine.processors,
+        facts.machine.processor,
+        facts.machine.memory_mib,
         facts.database,
         facts.innodb_flush_log_at_trx_commit,
         facts.innodb_buffer_pool_size.parse::<u64>().unwrap_or(0) / (1 << 20),

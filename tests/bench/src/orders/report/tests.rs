@@ -4,14 +4,6 @@ use super::testing::{measurement, report};
 use super::*;
 
 #[test]
-fn medians_take_the_middle() {
-    assert_eq!(median([]), None);
-    assert_eq!(median([3.0]), Some(3.0));
-    assert_eq!(median([9.0, 1.0]), Some(5.0));
-    assert_eq!(median([9.0, 1.0, 2.0]), Some(2.0));
-}
-
-#[test]
 fn ratios_are_formed_of_medians_at_256_clients() {
     assert_eq!(
         report().ratios,

@@ -1,7 +1,7 @@
 //! Measurements for the tests of the report.
 
 use super::{Facts, Report};
-use crate::load::tally::Figures;
+use crate::orders::figures::Figures;
 use crate::orders::measure::Measurement;
 use crate::orders::{Findings, SoldOutQueries};
 use std::collections::BTreeMap;

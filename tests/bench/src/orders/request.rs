@@ -1,6 +1,9 @@
-//! What is sent: `POST /v1/orders` of many buyers, each request with its own buyer and Idempotency-Key.
+//! What is sent: `POST /v1/orders` of many buyers, each request with its own buyer and Idempotency-Key; and what
+//! its answers count as.
 
 use crate::limits;
+use crate::load::Requests;
+use crate::load::response::{Answer, Outcome};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use core_service::auth::keys::Keys;
@@ -112,8 +115,8 @@ pub fn body(store_id: StoreId, item_id: ItemId) -> Vec<u8> {
     serde_json::to_vec(&body).expect("a JSON value always serialises")
 }
 
-/// Requests without end, each different.
-pub struct Requests<'a> {
+/// Orders without end, each different.
+pub struct Orders<'a> {
     buyers: &'a Buyers,
     bodies: Vec<Vec<u8>>,
     /// Sets the keys of this source apart from those of every other one.
@@ -121,15 +124,16 @@ pub struct Requests<'a> {
     sent: Cell<u64>,
 }
 
-impl<'a> Requests<'a> {
-    /// Requests for these bodies, in a scattered order.
+impl<'a> Orders<'a> {
+    /// Orders with these bodies, in a scattered order.
     pub fn new(buyers: &'a Buyers, bodies: Vec<Vec<u8>>, prefix: String) -> anyhow::Result<Self> {
-        bodies.first().context("a source of requests needs a body")?;
+        bodies.first().context("a source of orders needs a body")?;
         Ok(Self { buyers, bodies, prefix, sent: Cell::new(0) })
     }
+}
 
-    /// Writes the next request into `buffer`, over what it held.
-    pub fn write_next(&self, buffer: &mut Vec<u8>) {
+impl Requests for Orders<'_> {
+    fn write_next(&self, buffer: &mut Vec<u8>) {
         let n = self.sent.replace(self.sent.get() + 1);
         let spread = (n.wrapping_mul(USER_STRIDE) >> 7) % self.bodies.len() as u64;
         let body = &self.bodies[usize::try_from(spread).expect("below a length")];
@@ -149,6 +153,20 @@ impl<'a> Requests<'a> {
         .expect("writing to memory does not fail");
         buffer.extend_from_slice(body);
     }
+
+    /// 201 is granted; 409 `out-of-stock` is refused.
+    fn judge(&self, answer: Answer<'_>) -> Outcome {
+        match answer.status {
+            201 => Outcome::Granted,
+            409 if says_sold_out(answer.body) => Outcome::Refused,
+            other => Outcome::of_status(other),
+        }
+    }
+}
+
+fn says_sold_out(body: &[u8]) -> bool {
+    const CODE: &[u8] = b"\"code\":\"out-of-stock\"";
+    body.windows(CODE.len()).any(|window| window == CODE)
 }
 
 #[cfg(test)]
@@ -169,7 +187,7 @@ mod tests {
             cursor: Cell::new(0),
         };
         let bodies = (1..=2).map(|n| body(StoreId::from_raw(1), ItemId::from_raw(n))).collect();
-        let requests = Requests::new(&buyers, bodies, "run".to_owned()).unwrap();
+        let requests = Orders::new(&buyers, bodies, "run".to_owned()).unwrap();
         let (mut users, mut idempotency_keys, mut buffer) =
             (BTreeSet::new(), BTreeSet::new(), vec![]);
         for _ in 0..3 {
@@ -189,6 +207,20 @@ mod tests {
             idempotency_keys.insert(header("idempotency-key").to_owned());
         }
         assert_eq!((users.len(), idempotency_keys.len()), (3, 3));
+    }
+
+    #[test]
+    fn only_a_lack_of_stock_is_a_refusal() {
+        let buyers = Buyers::sign(&Keys::from_parts([1; 32], [2; 32]), TokenUse::Known);
+        let orders = Orders::new(&buyers, vec![vec![]], "run".to_owned()).unwrap();
+        for (status, body, outcome) in [
+            (201, "{}", Outcome::Granted),
+            (409, r#"{"code":"out-of-stock","a":1}"#, Outcome::Refused),
+            (409, r#"{"code":"store-closed"}"#, Outcome::of_status(409)),
+            (503, "", Outcome::of_status(503)),
+        ] {
+            assert_eq!(orders.judge(Answer { status, body: body.as_bytes() }), outcome, "{body}");
+        }
     }
 
     #[test]
