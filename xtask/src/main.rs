@@ -54,7 +54,7 @@ enum Command {
     /// Kill parts in the middle of a load and check what is left: `drill crash`; --help lists all
     #[command(disable_help_flag = true)]
     Drill(tools::Args),
-    /// Measure: `bench orders [--quick]` writes target/bench/orders.json; --help lists all
+    /// Measure: `bench orders [--quick]` or `bench edge [--quick]` writes target/bench; --help lists all
     #[command(disable_help_flag = true)]
     Bench(tools::Args),
 }

@@ -1,13 +1,16 @@
 //! `cargo xtask sim`, `drill` and `bench`: programs of their own, built and given what they need.
 //!
 //! Everything behind the command's name is theirs, `--help` too. Drills and benchmarks run the
-//! optimised core that was built in the same breath; `--core PATH` gives them another one.
+//! optimised core or node that was built in the same breath; `--core PATH` or `--edge PATH` gives them
+//! another one.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
 
+use crate::functions::{self, Selection};
 use crate::workspace::Workspace;
 use crate::{native, progress, shell};
 
@@ -40,37 +43,60 @@ pub(crate) fn drill(args: &Args) -> Result<ExitCode> {
     run_with_core("tiffin-drills", &args.rest)
 }
 
-/// `cargo xtask bench orders ...`
+/// `cargo xtask bench orders ...` or `cargo xtask bench edge ...`
 pub(crate) fn bench(args: &Args) -> Result<ExitCode> {
-    run_with_core("tiffin-bench", &args.rest)
+    match args.rest.first() {
+        Some(name) if name == "edge" => bench_edge(&args.rest),
+        _ => run_with_core("tiffin-bench", &args.rest),
+    }
+}
+
+/// The node is built by itself, so that what is measured has the features that it ships with, and the benchmark as
+/// for orders, so that the two benchmarks share one build of it.
+fn bench_edge(args: &[OsString]) -> Result<ExitCode> {
+    let workspace = Workspace::locate()?;
+    let programs = workspace.target_dir.join("release");
+    let edge = programs.join("edge-node");
+    let with_edge = with_program(args, "--edge", &edge);
+    functions::build(&workspace, Selection::EdgeAndFixtures)?;
+    if with_edge != args {
+        build_release(&workspace, &["edge-node"])?;
+    }
+    build_release(&workspace, &["core-service", "tiffin-bench"])?;
+    finish(Command::new(programs.join("tiffin-bench")).args(with_edge))
 }
 
 /// One call of cargo builds both, so that it chooses each dependency's features once; the program is
 /// named like its package.
 fn run_with_core(package: &str, args: &[OsString]) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
-    progress::step(&format!("Building the core and {package}, optimised"), || {
-        native::require_c_compiler()?;
-        let mut cargo = native::build_command(&workspace);
-        cargo.args(["--release", "--package", "core-service", "--package", package]);
-        shell::run(&mut cargo)
-    })?;
+    build_release(&workspace, &["core-service", package])?;
     let programs = workspace.target_dir.join("release");
     let core = programs.join("core-service");
-    finish(Command::new(programs.join(package)).args(with_core(args, core.into())))
+    finish(Command::new(programs.join(package)).args(with_program(args, "--core", &core)))
 }
 
-/// The arguments with `--core PATH` behind the first, which names the drill or benchmark; nothing is
+fn build_release(workspace: &Workspace, packages: &[&str]) -> Result<()> {
+    progress::step(&format!("Building {}, optimised", packages.join(" and ")), || {
+        native::require_c_compiler()?;
+        let mut cargo = native::build_command(workspace);
+        cargo.arg("--release").args(packages.iter().flat_map(|package| ["--package", package]));
+        shell::run(&mut cargo)
+    })
+}
+
+/// The arguments with `flag PATH` behind the first, which names the drill or benchmark; nothing is
 /// added where a person gives another or only asks for help.
-fn with_core(args: &[OsString], core: OsString) -> Vec<OsString> {
+fn with_program(args: &[OsString], flag: &str, program: &Path) -> Vec<OsString> {
     let mut args = args.to_vec();
     let settled = args.iter().any(|arg| {
         let arg = arg.to_string_lossy();
-        ["--core", "--help", "-h"].contains(&&*arg) || arg.starts_with("--core=")
+        [flag, "--help", "-h"].contains(&&*arg)
+            || arg.strip_prefix(flag).is_some_and(|rest| rest.starts_with('='))
     });
     let names_one = args.first().is_some_and(|arg| !arg.to_string_lossy().starts_with('-'));
     if names_one && !settled {
-        args.splice(1..1, ["--core".into(), core]);
+        args.splice(1..1, [flag.into(), program.into()]);
     }
     args
 }
@@ -95,7 +121,7 @@ mod tests {
 
     fn given(args: &[&str]) -> Vec<String> {
         let args: Vec<OsString> = args.iter().map(Into::into).collect();
-        let args = with_core(&args, "target/core".into());
+        let args = with_program(&args, "--core", Path::new("target/core"));
         args.into_iter().map(|arg| arg.into_string().unwrap()).collect()
     }
 

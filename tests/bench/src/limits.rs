@@ -90,3 +90,58 @@ pub const POOL_QUICK: u32 = 32;
 pub const PAY_WITHIN_MS: i64 = 15 * 60 * 1_000;
 /// How long the core's orders may stay unpaid, s: longer than any run, so that none closes in it.
 pub const CORE_PAY_WITHIN_S: u32 = 86_400;
+
+// --- the edge --------------------------------------------------------------------------------------
+
+/// Clients of a closed loop, and connections of an open one: a node's share of one processor.
+pub const EDGE_CONNECTIONS: usize = 64;
+/// Clients that ask all at once.
+pub const EDGE_CROWD: usize = 256;
+/// Rounds of each comparison, whole and quick.
+pub const EDGE_ROUNDS: u32 = 5;
+/// See [`EDGE_ROUNDS`].
+pub const EDGE_ROUNDS_QUICK: u32 = 2;
+/// The share of the slowest system's throughput at which latency is judged: all at the same rate.
+pub const EDGE_LATENCY_LOAD: f64 = 0.6;
+/// A processor that is busy for this share of the time is what bounds the throughput.
+pub const SATURATED: f64 = 0.9;
+/// How long what is measured as a hit is fresh, s: longer than any run.
+pub const HIT_TTL_S: u32 = 86_400;
+/// How long what has to expire is fresh, s.
+pub const SHORT_TTL_S: u32 = 1;
+/// How long a stale answer may stand in, s.
+pub const STALE_IF_ERROR_S: u32 = 600;
+/// How long the origin takes for what a crowd asks for, ms: all of them have come by then.
+pub const CROWD_DELAY_MS: u64 = 100;
+/// Keys that a crowd asks for when nothing is there, and again when it has expired.
+pub const CROWDS: u32 = 5;
+/// The same of a quick run.
+pub const CROWDS_QUICK: u32 = 2;
+/// Keys that are cached when the origin goes away.
+pub const OUTAGE_KEYS: usize = 20;
+/// How long it is away.
+pub const OUTAGE: Duration = Duration::from_secs(5);
+/// The same of a quick run.
+pub const OUTAGE_QUICK: Duration = Duration::from_secs(2);
+/// Purges whose visibility is timed.
+pub const PURGES: usize = 500;
+/// The same of a quick run.
+pub const PURGES_QUICK: usize = 100;
+/// Clients that ask while it is.
+pub const PURGE_CLIENTS: usize = 8;
+/// Time between a purge and the next.
+pub const PURGE_PAUSE: Duration = Duration::from_millis(5);
+/// How long a crowd asks while purges come.
+pub const PURGE_CROWD_FOR: Duration = Duration::from_secs(5);
+/// The same of a quick run.
+pub const PURGE_CROWD_FOR_QUICK: Duration = Duration::from_secs(2);
+/// Starts that are timed.
+pub const STARTS: usize = 11;
+/// The same of a quick run.
+pub const STARTS_QUICK: usize = 5;
+/// How often a starting node is asked whether it answers.
+pub const START_POLL: Duration = Duration::from_millis(1);
+/// How long a host may take to start: it may have to compile first, and unoptimised ones take long.
+pub const EDGE_READY_WITHIN: Duration = Duration::from_secs(120);
+/// How long installing or asking for a peer's version may take.
+pub const PEER_VERSION_WITHIN: Duration = Duration::from_secs(10);

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use tiffin_bench::edge;
 use tiffin_bench::orders::{self, baseline};
 
 /// What the core has, too: the baselines are compared with it.
@@ -19,6 +20,8 @@ struct Cli {
 enum Command {
     /// Measure how fast orders are taken
     Orders(orders::OrdersArgs),
+    /// Measure how fast the edge answers
+    Edge(edge::EdgeArgs),
     /// Serve orders as earlier systems do; `orders` starts these itself
     #[command(subcommand)]
     Baseline(baseline::Baseline),
@@ -27,6 +30,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Orders(args) => generate(orders::run(args)),
+        Command::Edge(args) => generate(edge::run(args)),
         // As the core's own runtime.
         Command::Baseline(baseline) => tokio::runtime::Runtime::new()
             .map_err(anyhow::Error::from)

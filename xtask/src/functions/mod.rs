@@ -35,8 +35,11 @@ const EDGE: [Function; 5] = [
     Function { name: "forward", package: "tiffin-forward" },
 ];
 
-/// What only tests run.
-const FIXTURES: [Function; 1] = [Function { name: "guest", package: "guest" }];
+/// What only tests and benchmarks run.
+const FIXTURES: [Function; 2] = [
+    Function { name: "guest", package: "guest" },
+    Function { name: "bench-guest", package: "tiffin-bench-guest" },
+];
 
 /// Which functions are wanted when none is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +143,7 @@ mod tests {
     #[test]
     fn fixtures_come_on_top() {
         let wanted = select(&["risk".to_owned()], Selection::EdgeAndFixtures).unwrap();
-        assert_eq!(names(&wanted), ["risk", "guest"]);
+        assert_eq!(names(&wanted), ["risk", "guest", "bench-guest"]);
     }
 
     #[test]
@@ -148,7 +151,8 @@ mod tests {
         let error = select(&["menus".to_owned()], Selection::Edge).err().unwrap().to_string();
         assert_eq!(
             error,
-            "there is no function `menus`; there are menu, countdown, risk, risk-scorer, forward, guest"
+            "there is no function `menus`; there are menu, countdown, risk, risk-scorer, forward, guest, \
+             bench-guest"
         );
     }
 }
