@@ -19,11 +19,13 @@ async fn phases_change_on_time_while_the_core_is_gone() {
     let mut house = House::start().await;
     let (start_ms, end_ms) = (now_ms() + STARTS_AFTER_MS, now_ms() + STARTS_AFTER_MS + RUNS_MS);
     let (store, item) = first_item_refs();
-    house.import_rows(&[json!({
-        "kind": "deal", "store": store, "ref": "brief", "item": item,
-        "title": {"en": "Brief", "zh": "短暂"}, "price_minor": 100,
-        "window": {"start_ms": start_ms, "end_ms": end_ms},
-    })]);
+    house
+        .import_rows(&[json!({
+            "kind": "deal", "store": store, "ref": "brief", "item": item,
+            "title": {"en": "Brief", "zh": "短暂"}, "price_minor": 100,
+            "window": {"start_ms": start_ms, "end_ms": end_ms},
+        })])
+        .await;
     let deals = house.core.get("/v1/deals?lang=en").await.expect(200);
     let brief = deals["deals"].as_array().unwrap().iter().find(|deal| deal["title"] == "Brief");
     let path = format!("/v1/deals/{}/countdown", text(&brief.unwrap()["id"]));

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test the panic is the report")]
 
 mod countdown;
+mod feed;
 mod manners;
 mod menus;
 mod ordering;

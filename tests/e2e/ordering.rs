@@ -76,7 +76,7 @@ async fn a_price_that_changed_since_the_quote_is_told() {
             "name": {"en": "Soup"}, "price_minor": price_minor, "tax_class": "food", "stock": 10,
         })
     };
-    house.import_rows(&[store.clone(), category.clone(), soup(500)]);
+    house.import_rows(&[store.clone(), category.clone(), soup(500)]).await;
     let stores = house.core.get("/v1/stores?lang=en&limit=100").await.expect(200);
     let corner = stores["stores"].as_array().unwrap().iter().find(|s| s["name"] == "Corner");
     let id = text(&corner.unwrap()["id"]).to_owned();
@@ -88,7 +88,7 @@ async fn a_price_that_changed_since_the_quote_is_told() {
     let quote = house.edge.send(house.edge.request("POST", "/v1/quotes").json(&basket)).await;
     basket["quote_id"] = quote.expect(200)["quote_id"].clone();
 
-    house.import_rows(&[store, category, soup(550)]);
+    house.import_rows(&[store, category, soup(550)]).await;
     let refused = house.edge.post("/v1/orders", &token, "stale", &basket).await;
     let problem = refused.problem(409, "price-changed");
     assert_eq!(problem["total_minor"], 1100);

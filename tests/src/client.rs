@@ -89,6 +89,40 @@ impl Client {
         self.send(request.header("idempotency-key", key)).await
     }
 
+    /// A metric without labels; 0 if the program does not tell it yet.
+    pub async fn metric(&self, name: &str) -> i64 {
+        let metrics = String::from_utf8(self.get("/metrics").await.bytes).expect("text");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().expect("a whole number"))
+    }
+
+    /// Waits until a metric has grown to a value, and returns what it is then.
+    pub async fn metric_at_least(&self, name: &str, least: i64) -> i64 {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let value = self.metric(name).await;
+            if value >= least {
+                return value;
+            }
+            assert!(Instant::now() < deadline, "{name} is {value} and not {least}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until an answer begins with a text.
+    pub async fn until_says(&self, path: &str, text: &str) {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let said = self.get(path).await.bytes;
+            if said.starts_with(text.as_bytes()) {
+                return;
+            }
+            let said = String::from_utf8_lossy(&said);
+            assert!(Instant::now() < deadline, "{path} never said {text:?} but {said:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     pub(crate) async fn until_ready(&self, path: &str) {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
