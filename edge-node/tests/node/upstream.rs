@@ -74,7 +74,7 @@ async fn one_host_of_a_function_is_several_addresses_of_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upstream_of_https_whose_certificate_is_unknown_is_not_asked() {
+async fn https_without_tls_or_without_authorities_is_refused() {
     let upstream = Upstream::start(async |_| reply(200, &[], "core")).await;
     let node = start(&guests(&[("a", ANY_LOCAL)])).await;
     let url = format!("https://localhost:{}/", upstream.address.port());

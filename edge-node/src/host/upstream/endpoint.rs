@@ -203,8 +203,10 @@ impl Endpoint {
 
     /// A request ended.
     fn judge(&self, outcome: Outcome) {
+        if self.is_alone {
+            return;
+        }
         match outcome {
-            _ if self.is_alone => {}
             Outcome::Success if self.is_troubled.load(Ordering::Relaxed) => {
                 self.learn(Health::succeed);
             }
