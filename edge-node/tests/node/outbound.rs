@@ -128,7 +128,9 @@ async fn many_askers_of_one_thing_reach_the_upstream_once() {
         let upstream = Upstream::start(move |_| {
             let headers = headers.clone();
             async move {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                // Long enough for all to have asked, on a crowded machine too: a late one would find neither the
+                // flight nor what lingers of it.
+                tokio::time::sleep(Duration::from_secs(2)).await;
                 reply(status, &headers, "answer")
             }
         })
