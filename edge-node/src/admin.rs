@@ -1,7 +1,8 @@
-//! The admin listener: `/metrics`, `/healthz`, `/readyz`, and `POST /purge`. For the core team; never for clients.
+//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `POST /purge` and `POST /reload`. For the core team; never for clients.
 //!
 //! A purge is JSON, `{"tags": ["store:7"], "kind": "soft"}` or `{"all": true}`; without a kind it is hard. The 204 leaves when
-//! it is in effect: whoever asks after that is not given what it named.
+//! it is in effect: whoever asks after that is not given what it named. A reload answers when it is in effect, or with a
+//! problem that says why everything is as it was. `/readyz` names the application that is served.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,13 +17,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, Purge};
 use crate::metrics::Metrics;
+use crate::node::Lifecycle;
+use crate::reload::Reloader;
+use crate::site::Identity;
 use crate::{feed, limits};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const JSON: &str = "application/json";
+const PROBLEM: &str = "application/problem+json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What every connection needs.
@@ -33,8 +38,10 @@ pub(crate) struct Admin {
     pub(crate) cache: Arc<Cache>,
     /// How the feed fares.
     pub(crate) feed: Arc<feed::Status>,
+    /// What can be reloaded.
+    pub(crate) reloader: Arc<Reloader>,
     /// Turns `/readyz` to 503, so that a balancer looks elsewhere while requests in progress finish.
-    pub(crate) stopping: CancellationToken,
+    pub(crate) life: Arc<Lifecycle>,
 }
 
 /// Serves until the task is dropped.
@@ -73,21 +80,47 @@ impl Admin {
                 }
             }
             "/healthz" => response(StatusCode::OK, TEXT, "ok\n"),
-            "/readyz" if self.stopping.is_cancelled() => {
-                response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n")
-            }
-            // Also without a feed: it still serves, and all nodes lose a feed at the same time.
-            "/readyz" => response(StatusCode::OK, TEXT, format!("{}\n", self.feed.state())),
+            "/readyz" => self.readiness(),
             "/purge" if request.method() == Method::POST => self.purge(request.into_body()).await,
-            "/purge" => {
-                let mut response =
-                    response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "a purge is a POST\n");
+            "/reload" if request.method() == Method::POST => self.reload().await,
+            "/purge" | "/reload" => {
+                let mut response = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use POST\n");
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
                 response
             }
             _ => {
-                let paths = "/metrics, /healthz, /readyz and /purge are served here\n";
+                let paths = "/metrics, /healthz, /readyz, /purge and /reload are served here\n";
                 response(StatusCode::NOT_FOUND, TEXT, paths)
+            }
+        }
+    }
+
+    fn readiness(&self) -> Response<Full<Bytes>> {
+        let (status, state) = match self.life.is_draining() {
+            true => (StatusCode::SERVICE_UNAVAILABLE, "draining".to_owned()),
+            // Also without a feed: it still serves, and all nodes lose a feed at the same time.
+            false => (StatusCode::OK, self.feed.state().to_string()),
+        };
+        let Identity { application, version, generation } = self.reloader.identity();
+        let text = format!(
+            "{state}\napplication: {application}\nversion: {version}\ngeneration: {generation}\n"
+        );
+        response(status, TEXT, text)
+    }
+
+    async fn reload(&self) -> Response<Full<Bytes>> {
+        match self.reloader.reload().await {
+            Ok(reloaded) => response(StatusCode::OK, JSON, serde_json::json!(reloaded).to_string()),
+            Err(error) => {
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                let body = serde_json::json!({
+                    "type": "urn:tiffin:problem:reload-failed",
+                    "title": "What is on disk cannot be served",
+                    "status": status.as_u16(),
+                    "detail": error.to_string(),
+                    "code": "reload-failed",
+                });
+                response(status, PROBLEM, body.to_string())
             }
         }
     }

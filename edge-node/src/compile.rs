@@ -12,6 +12,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
@@ -80,6 +81,15 @@ pub enum LoadError {
     },
 }
 
+/// A component ready to run.
+#[derive(Clone)]
+pub(crate) struct Compiled {
+    /// The machine code.
+    pub(crate) component: Component,
+    /// The SHA-256 of what it was made from, in hexadecimal.
+    pub(crate) digest: Arc<str>,
+}
+
 /// Loads every component, each distinct composition once, all at the same time.
 ///
 /// # Errors
@@ -88,7 +98,7 @@ pub(crate) fn load_all<'a>(
     engine: &Engine,
     cache_dir: &Path,
     components: impl IntoIterator<Item = &'a manifest::Component>,
-) -> Result<BTreeMap<String, Component>, LoadError> {
+) -> Result<BTreeMap<String, Compiled>, LoadError> {
     let mut groups: Vec<Vec<&manifest::Component>> = Vec::new();
     for component in components {
         match groups.iter_mut().find(|group| is_same_file(group[0], component)) {
@@ -119,10 +129,11 @@ fn load(
     engine: &Engine,
     cache_dir: &Path,
     component: &manifest::Component,
-) -> Result<Component, LoadError> {
+) -> Result<Compiled, LoadError> {
     let start = Instant::now();
     let bytes = read_composed(component)?;
-    let entry = cache_dir.join(entry_name(engine, &bytes));
+    let digest = hex(&bytes);
+    let entry = cache_dir.join(entry_name(engine, &digest));
     let (compiled, from_cache) = match read_entry(engine, &entry) {
         Some(compiled) => (compiled, true),
         None => (compile(engine, &bytes, &component.id, &component.source)?, false),
@@ -140,7 +151,7 @@ fn load(
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (component, bytes) = (&component.id, bytes.len());
     tracing::info!(component, from_cache, elapsed_ms, bytes, "component loaded");
-    Ok(compiled)
+    Ok(Compiled { component: compiled, digest: digest.into() })
 }
 
 /// The components that an application runs, by id: each file composed with its dependencies, not compiled.
@@ -202,11 +213,15 @@ fn compile(engine: &Engine, bytes: &[u8], id: &str, path: &Path) -> Result<Compo
     })
 }
 
-fn entry_name(engine: &Engine, bytes: &[u8]) -> String {
+/// The SHA-256 in hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn entry_name(engine: &Engine, digest: &str) -> String {
     let mut compatibility = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut compatibility);
-    let source: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{source}-{:016x}.cwasm", compatibility.finish())
+    format!("{digest}-{:016x}.cwasm", compatibility.finish())
 }
 
 /// None for whatever is not a whole entry of this engine.

@@ -15,7 +15,8 @@
 //! 3. nothing from a client is trusted: sizes are bounded, `spin-*` headers are the node's own;
 //! 4. identical reads in progress reach the upstream once;
 //! 5. every limit has a name, in [`limits`];
-//! 6. what was purged is never shown again, and an answer's own word on who may have it holds: see `cache`.
+//! 6. a reload drops no request, and none that comes after it is answered by what was before: see `deployment`;
+//! 7. what was purged is never shown again, and an answer's own word on who may have it holds: see `cache`.
 
 pub mod limits;
 
@@ -24,8 +25,10 @@ mod body;
 mod cache;
 mod compile;
 mod compose;
+mod deployment;
 mod diagnostic;
 mod document;
+mod edition;
 mod engine;
 mod feed;
 mod host;
@@ -34,6 +37,7 @@ mod manifest;
 mod metrics;
 mod node;
 mod problem;
+mod reload;
 mod router;
 mod runtime_config;
 mod server;
@@ -48,3 +52,4 @@ pub use self::host::key_value::StoreStartError;
 pub use self::host::upstream::{UpstreamOptions, UpstreamOptionsError, UpstreamProtocol};
 pub use self::manifest::VariableSource;
 pub use self::node::{Node, Options, StartError};
+pub use self::reload::{ReloadError, Reloaded};

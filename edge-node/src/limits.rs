@@ -128,6 +128,17 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long requests in progress may take to finish after a signal to stop.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 
+/// The longest that a node may go on serving after it said that it will stop.
+pub const MAX_DRAIN_DELAY: Duration = Duration::from_secs(300);
+
+// --- reloads -------------------------------------------------------------------------------------
+
+/// How often watched files are looked at; a change is taken up when it has stood still for as long.
+pub const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How long an application that was replaced is kept for what is still in progress in it: the longest
+/// deadline, and what may follow an answer.
+pub const RETIRED_SITE: Duration = Duration::from_millis(MAX_DEADLINE_MS + 15_000);
+
 // --- the upstream's side -------------------------------------------------------------------------
 
 /// How long a connection to an upstream may take.

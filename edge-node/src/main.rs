@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use edge_node::{
@@ -25,7 +26,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the application of a manifest until SIGTERM or SIGINT.
+    /// Serve the application of a manifest until SIGTERM or SIGINT; SIGHUP reloads it.
     Up(Up),
 }
 
@@ -44,7 +45,7 @@ struct Up {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000", env = "EDGE_LISTEN")]
     listen: SocketAddr,
 
-    /// Where /metrics, /healthz and /readyz are served; keep it from the public.
+    /// Where /metrics, /healthz, /readyz, POST /purge and POST /reload are served; keep it from the public.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3002", env = "EDGE_ADMIN")]
     admin: SocketAddr,
 
@@ -76,6 +77,17 @@ struct Up {
     /// system's].
     #[arg(long, value_name = "FILE", env = "SSL_CERT_FILE")]
     upstream_ca: Option<PathBuf>,
+
+    /// Take up changes of the manifest and its components as they happen; a bad one changes nothing. Without
+    /// it, SIGHUP and POST /reload on the admin address do so.
+    #[arg(long)]
+    watch: bool,
+
+    /// How long to go on serving after SIGTERM, with /readyz saying 503, so that balancers notice before
+    /// the listener closes. A second signal ends the node at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, env = "EDGE_DRAIN_DELAY",
+          value_parser = clap::value_parser!(u64).range(..=edge_node::limits::MAX_DRAIN_DELAY.as_secs()))]
+    drain_delay: u64,
 
     /// Stop when standard input ends: a parent that dies takes the node with it.
     #[arg(long)]
@@ -149,6 +161,7 @@ async fn main() -> ExitCode {
 async fn run(up: Up) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let given: BTreeMap<String, String> = up.variable.into_iter().collect();
     let node = Node::start(Options {
         manifest: up.from,
@@ -160,16 +173,29 @@ async fn run(up: Up) -> anyhow::Result<()> {
         feed: up.feed.options()?,
         upstreams: up.upstream,
         upstream_ca: up.upstream_ca,
+        watch: up.watch,
+        drain_delay: Duration::from_secs(up.drain_delay),
     })
     .await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = stdin_closed(up.exit_on_stdin_close) => {}
+    let mut closed = std::pin::pin!(stdin_closed(up.exit_on_stdin_close));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = &mut closed => break,
+            // How it ended is in the log.
+            _ = hangup.recv() => drop(node.reload().await),
+        }
     }
     tracing::info!("stopping: requests in progress may finish");
-    if !node.shutdown().await {
-        tracing::warn!("some requests did not finish in time and were cut off");
+    tokio::select! {
+        finished = node.shutdown() => {
+            if !finished {
+                tracing::warn!("some requests did not finish in time and were cut off");
+            }
+        }
+        _ = terminate.recv() => tracing::warn!("stopping at once: a second signal"),
+        _ = interrupt.recv() => tracing::warn!("stopping at once: a second signal"),
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! Labels come from the manifest or from closed sets, never from a client: the number of series is
 //! bounded by the application.
 
+mod application;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -15,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use self::application::ApplicationMetrics;
 use crate::cache::Purge;
 use crate::feed::FeedMetrics;
 use crate::host::upstream::UpstreamMetrics;
@@ -160,6 +163,8 @@ type Seconds = fn() -> Histogram;
 /// Every series. Shared by all parts of one node.
 pub(crate) struct Metrics {
     registry: Registry,
+    /// The application and its reloads.
+    pub(crate) application: ApplicationMetrics,
     /// Answered requests.
     pub(crate) requests: Family<RequestLabels, Counter>,
     /// Seconds from a request's head to the end of its answer.
@@ -207,6 +212,7 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
+            application: ApplicationMetrics::default(),
             requests: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BOUNDS_SECONDS)),
             in_flight: Gauge::<i64, AtomicI64>::default(),
@@ -234,6 +240,7 @@ impl Metrics {
 
     fn register(&mut self) {
         let r = &mut self.registry;
+        self.application.register(r);
         r.register("edge_requests", "Answered requests", self.requests.clone());
         r.register("edge_request_seconds", "Time to the end of an answer", self.latency.clone());
         r.register("edge_requests_in_flight", "Requests in progress", self.in_flight.clone());

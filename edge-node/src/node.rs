@@ -1,31 +1,29 @@
 //! From options to a running node, and back down.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::cache::Cache;
-use crate::compile::{self, LoadError};
+use crate::compile::LoadError;
+use crate::deployment::{Deployment, Origin, Plan};
 use crate::diagnostic::{ConfigError, Diagnostic};
 use crate::feed::{self, FeedOptions};
-use crate::host::key_value::{Store, StoreStartError, Stores};
+use crate::host::key_value::StoreStartError;
 use crate::host::outbound::Network;
 use crate::host::upstream::UpstreamOptions;
-use crate::instances::{Pool, Shared};
 use crate::manifest::{App, VariableSource};
 use crate::metrics::Metrics;
-use crate::router::Router;
+use crate::reload::{ReloadError, Reloaded, Reloader};
 use crate::runtime_config::RuntimeConfig;
 use crate::server::Front;
-use crate::site::Site;
-use crate::{admin, engine, host, server};
+use crate::{admin, server};
 
 /// What a node needs to know.
 #[derive(Debug, Clone)]
@@ -48,6 +46,10 @@ pub struct Options {
     pub upstreams: Vec<UpstreamOptions>,
     /// The certificate authorities of https upstreams, as a PEM bundle; without it the system's.
     pub upstream_ca: Option<PathBuf>,
+    /// Whether the manifest and the components are watched, and taken up when they change.
+    pub watch: bool,
+    /// How long the node goes on serving after it said that it will stop, so that balancers notice.
+    pub drain_delay: Duration,
 }
 
 /// Why a node cannot start, in one sentence that says what to do.
@@ -91,19 +93,35 @@ pub enum StartError {
     Engine(String),
 }
 
+/// How far a node's end has come.
+#[derive(Default)]
+pub(crate) struct Lifecycle {
+    is_draining: AtomicBool,
+    /// No new connections.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Lifecycle {
+    /// Whether it is to stop: it says so to whoever asks, and keeps no connection for longer than an answer.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+}
+
 /// A running node. Dropping it without [`Node::shutdown`] stops it at once.
 pub struct Node {
     /// Where clients are served.
     pub address: SocketAddr,
     /// Where metrics and health are served.
     pub admin_address: SocketAddr,
-    /// No new connections.
-    stop: CancellationToken,
-    /// Not even those that were in progress.
+    drain_delay: Duration,
+    life: Arc<Lifecycle>,
+    reloader: Arc<Reloader>,
+    /// Not even requests that were in progress.
     stopped: CancellationToken,
     server: Option<JoinHandle<bool>>,
-    admin: JoinHandle<()>,
-    _feed: Option<AbortOnDropHandle<()>>,
+    /// What ends with the node.
+    _helpers: JoinSet<()>,
 }
 
 impl Node {
@@ -113,53 +131,72 @@ impl Node {
     /// Whatever keeps it from serving; then nothing is left running.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let start = Instant::now();
-        let app = App::load(&options.manifest, &options.variables)?;
-        let runtime = RuntimeConfig::load(options.runtime_config.as_deref())?;
-        ConfigError::among(&undefined_stores(&app, &runtime))?;
-        let (router, route_warnings) = Router::new(&app.triggers).map_err(StartError::Route)?;
-        for warning in app.warnings.iter().chain(&runtime.warnings) {
-            tracing::warn!("{warning}");
-        }
-        for warning in route_warnings {
-            tracing::warn!("{warning}");
-        }
+        let Options { listen, admin, watch, drain_delay, feed: follows, .. } = options;
+        let Options { manifest, runtime_config, cache_dir, variables, .. } = options;
+        let Options { upstreams, upstream_ca, .. } = options;
+        let origin = Origin { manifest, runtime_config, cache_dir, variables };
+        let plan = Plan::read(&origin)?;
         // Ports first: a taken one is said before anything is compiled.
-        let listener = bind(options.listen, "--listen").await?;
-        let admin_listener = bind(options.admin, "--admin").await?;
+        let listener = bind(listen, "--listen").await?;
+        let admin_listener = bind(admin, "--admin").await?;
         let (address, admin_address) = (bound(&listener)?, bound(&admin_listener)?);
 
         let metrics = Arc::new(Metrics::new());
         let cache = Cache::new(Arc::clone(&metrics));
-        let stores = open_stores(&app, &runtime, &metrics).await?;
-        let feed_options = options.feed.clone();
-        let name = app.name.clone();
-        let (stop, stopped) = (CancellationToken::new(), CancellationToken::new());
-        let site = tokio::task::spawn_blocking({
-            let (metrics, stopped) = (Arc::clone(&metrics), stopped.clone());
-            let cache = Arc::clone(&cache);
-            move || build_site(app, router, &options, &metrics, cache, stores, &stopped)
-        })
-        .await
-        .expect("putting the application together does not panic")?;
+        let stopped = CancellationToken::new();
+        let network = Network::new(&upstreams, upstream_ca, Arc::clone(&cache), &metrics);
+        let network = Arc::new(network.map_err(StartError::Upstream)?);
+        let deployment = {
+            let (metrics, cache) = (Arc::clone(&metrics), Arc::clone(&cache));
+            Deployment::start(origin, plan, network, metrics, cache, stopped.clone()).await?
+        };
 
-        let front = Arc::new(Front::new(site, Arc::clone(&metrics)));
-        let server = tokio::spawn(server::serve(listener, front, stop.clone()));
+        let life = Arc::new(Lifecycle::default());
+        let front = Front::new(deployment.current(), Arc::clone(&metrics), Arc::clone(&life));
+        let reloader = Reloader::new(Arc::new(deployment));
+        let server = tokio::spawn(server::serve(listener, Arc::new(front)));
+        let mut helpers = JoinSet::new();
         let feed_status = Arc::new(feed::Status::new(Arc::clone(&metrics)));
-        let feed = feed_options.is_on().then(|| {
-            let follow = feed::follow(feed_options, Arc::clone(&cache), Arc::clone(&feed_status));
-            AbortOnDropHandle::new(tokio::spawn(follow))
-        });
-        let admin = admin::Admin { metrics, cache, feed: feed_status, stopping: stop.clone() };
-        let admin = tokio::spawn(admin::serve(admin_listener, admin));
+        if follows.is_on() {
+            helpers.spawn(feed::follow(follows, Arc::clone(&cache), Arc::clone(&feed_status)));
+        }
+        let (for_admin, its_life) = (Arc::clone(&reloader), Arc::clone(&life));
+        let admin =
+            admin::Admin { metrics, cache, feed: feed_status, reloader: for_admin, life: its_life };
+        helpers.spawn(admin::serve(admin_listener, admin));
+        if watch {
+            helpers.spawn(Arc::clone(&reloader).watch_application());
+        }
         let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(app = name, %address, %admin_address, elapsed_ms, "ready");
-        Ok(Self { address, admin_address, stop, stopped, server: Some(server), admin, _feed: feed })
+        let app = reloader.identity().application;
+        tracing::info!(app, %address, %admin_address, elapsed_ms, "ready");
+        let server = Some(server);
+        Ok(Self {
+            address,
+            admin_address,
+            drain_delay,
+            life,
+            reloader,
+            stopped,
+            server,
+            _helpers: helpers,
+        })
     }
 
-    /// Stops accepting and lets requests in progress finish, within a deadline. Returns whether
-    /// all of them did.
+    /// Takes up what has changed on disk, while requests go on.
+    ///
+    /// # Errors
+    /// What is wrong with it; the node then serves on as it was.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.reloader.reload().await
+    }
+
+    /// Says that it will stop, serves on for as long as balancers need to notice, then stops accepting and
+    /// lets requests in progress finish, within a deadline. Returns whether all of them did.
     pub async fn shutdown(mut self) -> bool {
-        self.stop.cancel();
+        self.life.is_draining.store(true, Ordering::Relaxed);
+        tokio::time::sleep(self.drain_delay).await;
+        self.life.stop.cancel();
         match self.server.take() {
             Some(server) => server.await.unwrap_or(false),
             None => true,
@@ -169,9 +206,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.life.stop.cancel();
         self.stopped.cancel();
-        self.admin.abort();
         if let Some(server) = &self.server {
             server.abort();
         }
@@ -201,56 +237,4 @@ pub(crate) fn undefined_stores(app: &App, runtime: &RuntimeConfig) -> Vec<Diagno
         }
     }
     found
-}
-
-/// A store for each label that a component lists.
-async fn open_stores(
-    app: &App,
-    runtime: &RuntimeConfig,
-    metrics: &Arc<Metrics>,
-) -> Result<Arc<Stores>, StartError> {
-    let mut stores = Stores::new();
-    for label in app.components.values().flat_map(|component| &component.key_value_stores) {
-        if let Some(config) = runtime.store(label)
-            && !stores.contains_key(label)
-        {
-            stores.insert(label.clone(), Store::open(label, config, metrics).await?);
-        }
-    }
-    Ok(Arc::new(stores))
-}
-
-fn build_site(
-    app: App,
-    router: Router,
-    options: &Options,
-    metrics: &Arc<Metrics>,
-    cache: Arc<Cache>,
-    stores: Arc<Stores>,
-    stopped: &CancellationToken,
-) -> Result<Arc<Site>, StartError> {
-    let engine = engine::start().map_err(|error| StartError::Engine(format!("{error:#}")))?;
-    let linker = host::linker(&engine).map_err(|e| StartError::Engine(format!("{e:#}")))?;
-    let compiled = compile::load_all(&engine, &options.cache_dir, app.components.values())?;
-    let (upstreams, ca) = (&options.upstreams, options.upstream_ca.clone());
-    let network = Network::new(upstreams, ca, Arc::clone(&cache), metrics);
-    let network = Arc::new(network.map_err(StartError::Upstream)?);
-    let mut pools = BTreeMap::new();
-    for (id, component) in app.components {
-        let shared = Arc::new(Shared {
-            engine: engine.clone(),
-            component,
-            stores: Arc::clone(&stores),
-            cache: Arc::clone(&cache),
-            network: Arc::clone(&network),
-            metrics: Arc::clone(metrics),
-            stopped: stopped.clone(),
-        });
-        let pool = Pool::new(&linker, &compiled[&id], shared)
-            .map_err(|error| StartError::Link { id: id.clone(), reason: format!("{error:#}") })?;
-        pools.insert(Arc::from(id), pool);
-    }
-    let site = Site::new(router, pools, cache);
-    network.connect(&site);
-    Ok(site)
 }

@@ -5,17 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body::Body as _;
+use serde::Serialize;
 use wasmtime_wasi_http::WasiBody;
 
 use crate::body::full;
 use crate::cache::Cache;
+use crate::edition::Edition;
 use crate::instances::Pool;
-use crate::manifest::{StaticResponse, Target};
+use crate::manifest::{StaticResponse, Target, Trigger};
 use crate::problem::Problem;
 use crate::router::{Match, Router, WELL_KNOWN_PREFIX};
 use crate::trace::Trace;
@@ -25,11 +27,41 @@ const CHAINED_CLIENT: &str = "0.0.0.0:0";
 /// The route that Spin gives to such a call.
 const CHAINED_ROUTE: &str = "/...";
 
-/// An application with its instances.
+/// The way from a component to the application it is part of; empty until that is put together.
+pub(crate) type SiteLink = Arc<OnceLock<Weak<Site>>>;
+
+/// A component as it runs.
+#[derive(Clone)]
+pub(crate) struct Running {
+    /// Its instances.
+    pub(crate) pool: Arc<Pool>,
+    /// Which state of it they are of.
+    pub(crate) edition: Arc<Edition>,
+    /// What its code was made from.
+    pub(crate) digest: Arc<str>,
+}
+
+/// An application with its instances. It never changes: a reload puts another in its place.
 pub(crate) struct Site {
+    /// What is told about it.
+    pub(crate) identity: Identity,
+    /// The triggers that the routes come from.
+    pub(crate) triggers: Vec<Trigger>,
+    /// The components, by id.
+    pub(crate) running: BTreeMap<Arc<str>, Running>,
     router: Router,
-    pools: BTreeMap<Arc<str>, Pool>,
     cache: Arc<Cache>,
+}
+
+/// Which application is served.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub(crate) struct Identity {
+    /// The name in the manifest.
+    pub(crate) application: String,
+    /// The version in the manifest; may be empty.
+    pub(crate) version: String,
+    /// Counted from 1, by one for each reload that changed something.
+    pub(crate) generation: u64,
 }
 
 /// An answer and who gave it, for the log.
@@ -37,7 +69,7 @@ pub(crate) struct Answered {
     /// The answer.
     pub(crate) response: Response<WasiBody>,
     /// The component, if one was asked, now or when the answer was stored.
-    pub(crate) component: Option<Arc<str>>,
+    pub(crate) component: Option<Arc<Edition>>,
     /// The route as written, if one matched.
     pub(crate) route: Option<Arc<str>>,
     /// What the node itself had to say, if it did.
@@ -49,11 +81,13 @@ pub(crate) struct Answered {
 impl Site {
     /// Puts an application together.
     pub(crate) fn new(
+        identity: Identity,
+        triggers: Vec<Trigger>,
         router: Router,
-        pools: BTreeMap<Arc<str>, Pool>,
+        running: BTreeMap<Arc<str>, Running>,
         cache: Arc<Cache>,
     ) -> Arc<Self> {
-        Arc::new(Self { router, pools, cache })
+        Arc::new(Self { identity, triggers, running, router, cache })
     }
 
     /// Answers a client's request, from the cache if it can. Its URI is absolute, its headers are
@@ -75,7 +109,7 @@ impl Site {
         }
         match self.route(&head.uri, client, trace) {
             Routed::Answered(answered) => *answered,
-            Routed::Component(visit) if !self.pool(&visit.id).hints().cache => {
+            Routed::Component(visit) if !visit.to.pool.component().hints.cache => {
                 let request = Request::from_parts(head, body);
                 self.cache.bypassed(self.visit(visit, request, trace).await)
             }
@@ -121,9 +155,9 @@ impl Site {
             }
             Target::Component(id) => {
                 let headers = SpinHeaders::of_match(&found, uri, &client.to_string());
-                let known = self.pools.get_key_value(id.as_str());
-                let (id, _) = known.expect("the manifest was checked: each target has a pool");
-                Routed::Component(Visit { id: Arc::clone(id), route: Some(route), headers })
+                let to = self.running.get(id.as_str()).cloned();
+                let to = to.expect("the manifest was checked: each target is there");
+                Routed::Component(Visit { to, route: Some(route), headers })
             }
         }
     }
@@ -142,27 +176,23 @@ impl Site {
         id: &str,
         mut request: Request<WasiBody>,
     ) -> Option<Response<WasiBody>> {
-        let (id, _) = self.pools.get_key_value(id)?;
+        let to = self.running.get(id)?.clone();
         strip_spin_headers(request.headers_mut());
         let trace = Trace::from_headers(request.headers());
         let headers = SpinHeaders::of_chained(request.uri());
-        let visit = Visit { id: Arc::clone(id), route: None, headers };
+        let visit = Visit { to, route: None, headers };
         Some(self.visit(visit, request, &trace).await.response)
     }
 
-    fn pool(&self, id: &str) -> &Pool {
-        self.pools.get(id).expect("a visit is made only to a pool that was found")
-    }
-
     async fn visit(&self, visit: Visit, mut request: Request<WasiBody>, trace: &Trace) -> Answered {
-        let Visit { id, route, headers } = visit;
+        let Visit { to, route, headers } = visit;
         trace.mark(request.headers_mut());
         headers.add_to(request.headers_mut());
-        let answered = match self.pool(&id).call(request, trace.id, trace.header()).await {
+        let answered = match to.pool.call(request, trace.id, trace.header()).await {
             Ok(response) => Answered::of(response, None, None),
             Err(problem) => Answered::problem(problem, trace),
         };
-        Answered { component: Some(id), route, ..answered }
+        Answered { component: Some(to.edition), route, ..answered }
     }
 }
 
@@ -176,7 +206,7 @@ enum Routed {
 
 /// A request's way to a component.
 struct Visit {
-    id: Arc<str>,
+    to: Running,
     /// The route as written, if it came by one.
     route: Option<Arc<str>>,
     headers: SpinHeaders,
@@ -186,7 +216,7 @@ impl Answered {
     /// An answer that is none of the node's own words.
     pub(crate) fn of(
         response: Response<WasiBody>,
-        component: Option<Arc<str>>,
+        component: Option<Arc<Edition>>,
         route: Option<Arc<str>>,
     ) -> Self {
         Self { response, component, route, problem: None, cache: None }

@@ -22,6 +22,7 @@ use super::policy::{Keep, Lifetime};
 use super::status::{CACHE_STATUS, Status};
 use super::tags::Marks;
 use crate::body::full;
+use crate::edition::Edition;
 use crate::limits;
 use crate::trace::X_TRACE_ID;
 
@@ -85,8 +86,8 @@ pub(super) struct Entry {
     pub(super) marks: Marks,
     /// When its fetch started, by the cache's clock.
     pub(super) started_ms: i64,
-    /// Who answered, for the log.
-    pub(super) component: Option<Arc<str>>,
+    /// Who answered, and in which state of its code: it holds for as long as that.
+    pub(super) component: Option<Arc<Edition>>,
     pub(super) route: Option<Arc<str>>,
     is_compressible: bool,
     /// The headers of each coding, by [`Coding::index`].
@@ -104,7 +105,7 @@ pub(super) struct Made {
     pub(super) keep: Keep,
     pub(super) marks: Marks,
     pub(super) started_ms: i64,
-    pub(super) component: Option<Arc<str>>,
+    pub(super) component: Option<Arc<Edition>>,
     pub(super) route: Option<Arc<str>>,
 }
 
@@ -136,6 +137,11 @@ impl Entry {
 
     pub(super) fn lifetime(&self) -> &Lifetime {
         &self.keep.lifetime
+    }
+
+    /// Whether the component was replaced since.
+    pub(super) fn is_retired(&self) -> bool {
+        self.component.as_ref().is_some_and(|edition| edition.is_retired())
     }
 
     /// Whether somebody who reads like this may have it.

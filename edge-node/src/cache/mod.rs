@@ -5,7 +5,7 @@
 //!
 //! 1. what an answer forbids is not done: `judge` in `policy` is the only door into the store;
 //! 2. once a purge has returned, nobody is given what it names from before: entries are compared with the `tags` each time,
-//!    also those that somebody waited for; a purge during a fill wins;
+//!    also those that somebody waited for; a purge during a fill wins; the same holds of a component that was replaced;
 //! 3. one fetch for one key, however many ask; but answers that are not to be shared are fetched side by side;
 //! 4. nothing of a request with `Authorization` or `Cookie` is shared, and it is given only what says that it may be;
 //! 5. a fetch outlives the client that set it off;
@@ -197,10 +197,15 @@ impl Cache {
         i64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
+    /// What purges and reloads have left of an entry.
+    fn view(&self, entry: &Entry) -> View {
+        if entry.is_retired() { View::Gone } else { self.tags.view(&entry.marks) }
+    }
+
     /// What an entry is good for now, after what was purged.
     fn standing(&self, entry: &Entry, now_ms: i64) -> Option<Standing> {
         let standing = entry.lifetime().standing(now_ms);
-        match self.tags.view(&entry.marks) {
+        match self.view(entry) {
             View::Current => Some(standing),
             View::Suspect => Some(standing.max(Standing::IfError)),
             View::Gone => None,
@@ -234,12 +239,12 @@ impl Cache {
 
     /// Whether what another's fetch brought may be given to a request with these headers.
     fn is_for_this(&self, entry: &Entry, request: &HeaderMap) -> bool {
-        entry.variant.fits(request) && self.tags.view(&entry.marks) == View::Current
+        entry.variant.fits(request) && self.view(entry) == View::Current
     }
 
     /// Stores an entry, in place of the one that it replaces.
     fn put(&self, key: &str, entry: &Arc<Entry>) {
-        if self.tags.view(&entry.marks) == View::Gone {
+        if self.view(entry) == View::Gone {
             return;
         }
         self.store.entry_by_ref(key).and_compute_with(|known| {

@@ -13,6 +13,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use super::{Cache, Purge};
 use crate::body::full;
+use crate::edition::Edition;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
@@ -119,7 +120,11 @@ impl World {
             response = response.header(name, value);
         }
         let body = if status == 304 { String::new() } else { body };
-        Answered::of(response.body(full(body)).unwrap(), Some("a".into()), Some("/a/...".into()))
+        Answered::of(
+            response.body(full(body)).unwrap(),
+            Some(Edition::new("a".into())),
+            Some("/a/...".into()),
+        )
     }
 
     async fn send(self: &Arc<Self>, method: Method, path: &str, headers: Lines<'_>) -> Answer {

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::header::HOST;
@@ -20,7 +20,6 @@ use crate::instances::{Active, Shared};
 use crate::limits;
 use crate::manifest::{chained_component, is_to_self};
 use crate::metrics::{Metrics, OutboundLabels};
-use crate::site::Site;
 use crate::trace::TRACEPARENT;
 
 type IoResult = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -30,12 +29,10 @@ type Sent = Result<(Response<WasiBody>, IoResult), Error>;
 pub(crate) struct Network {
     upstream: Client,
     collapser: Arc<Collapser>,
-    /// The application itself, once it is put together.
-    site: OnceLock<Weak<Site>>,
 }
 
 impl Network {
-    /// Without connections, and without the application for now.
+    /// Without connections.
     ///
     /// # Errors
     /// What is wrong with `upstreams`, or with the bundle of certificate authorities.
@@ -47,12 +44,7 @@ impl Network {
     ) -> Result<Self, String> {
         let upstream = Client::new(upstreams, ca_bundle, Arc::clone(metrics))?;
         let collapser = Arc::new(Collapser::new(cache, Arc::clone(metrics)));
-        Ok(Self { upstream, collapser, site: OnceLock::new() })
-    }
-
-    /// Opens the way to the application's own components. Later calls change nothing.
-    pub(crate) fn connect(&self, site: &Arc<Site>) {
-        self.site.get_or_init(|| Arc::downgrade(site));
+        Ok(Self { upstream, collapser })
     }
 
     async fn send(
@@ -71,7 +63,7 @@ impl Network {
         let authority = request.uri().authority();
         let chained = authority.and_then(chained_component).map(str::to_owned);
         if chained.is_some() || is_to_self(request.uri()) {
-            let site = self.site.get().and_then(Weak::upgrade);
+            let site = shared.site.get().and_then(Weak::upgrade);
             let site = site.ok_or((Error::DestinationUnavailable, "unavailable"))?;
             return match chained {
                 Some(id) => {

@@ -17,6 +17,7 @@ use crate::host::output::Output;
 use crate::limits;
 use crate::manifest::Component;
 use crate::metrics::Metrics;
+use crate::site::SiteLink;
 
 /// What the instances of one component share.
 pub(crate) struct Shared {
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) cache: Arc<Cache>,
     /// The way out.
     pub(crate) network: Arc<Network>,
+    /// The way to the application's own components.
+    pub(crate) site: SiteLink,
     /// Where everything is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// The node is gone.

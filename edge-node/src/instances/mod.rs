@@ -32,11 +32,10 @@ use self::worker::Spawner;
 pub(crate) use self::worker::Task;
 use self::worker::Turn;
 use crate::body::guarded;
-use crate::limits;
-use crate::manifest::Hints;
 use crate::metrics::ComponentLabel;
 use crate::problem::Problem;
 use crate::trace::TraceId;
+use crate::{limits, manifest};
 
 /// All instances of one component.
 pub(crate) struct Pool {
@@ -68,9 +67,9 @@ impl Pool {
         })
     }
 
-    /// What the component asks of this host.
-    pub(crate) fn hints(&self) -> &Hints {
-        &self.shared.component.hints
+    /// The component as the manifest has it.
+    pub(crate) fn component(&self) -> &manifest::Component {
+        &self.shared.component
     }
 
     /// Has an instance answer `request`. The body of the answer may still be on its way; it fails

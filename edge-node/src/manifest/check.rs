@@ -29,6 +29,7 @@ impl Fault {
 /// What was checked: an [`App`] without its file. Half of one if there are faults.
 pub(super) struct Checked {
     pub(super) name: String,
+    pub(super) version: String,
     pub(super) components: BTreeMap<String, Component>,
     pub(super) triggers: Vec<Trigger>,
     pub(super) warnings: Vec<Fault>,
@@ -79,6 +80,7 @@ pub(super) fn check(
     let mut dependencies = dependencies::check(&components, dir, &mut faults);
     let mut checked = Checked {
         name: raw.application.name,
+        version: raw.application.version,
         components: BTreeMap::new(),
         triggers: Vec::new(),
         warnings: dependencies.warnings,

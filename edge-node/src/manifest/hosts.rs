@@ -60,6 +60,11 @@ impl AllowedHosts {
         self.0.is_empty()
     }
 
+    /// Whether any entry leads to this application's own routes or components.
+    pub(crate) fn reach_application(&self) -> bool {
+        self.0.iter().any(Entry::reaches_application)
+    }
+
     /// Whether a request to `uri` may be sent. A URI without a host means this application.
     pub(crate) fn allows(&self, uri: &Uri) -> bool {
         if is_to_self(uri) {
@@ -78,6 +83,19 @@ impl AllowedHosts {
                     .as_ref()
                     .is_none_or(|ports| port.is_some_and(|port| ports.contains(&u32::from(port))))
         })
+    }
+}
+
+impl Entry {
+    /// Whether it lets a component ask this application's own routes or components.
+    fn reaches_application(&self) -> bool {
+        match &self.host {
+            Host::Any | Host::ToSelf => true,
+            // Also a part of the suffix, as in `*.internal`.
+            Host::AnySubdomain(suffix) => CHAINING_SUFFIX.ends_with(suffix.as_str()),
+            Host::Name(name) => name.ends_with(CHAINING_SUFFIX),
+            Host::Block { .. } => false,
+        }
     }
 }
 
@@ -250,6 +268,23 @@ mod tests {
             for uri in denied {
                 assert!(!hosts.allows(&uri.parse().unwrap()), "{entry} should deny {uri}");
             }
+        }
+    }
+
+    #[test]
+    fn it_is_known_who_may_ask_the_application_itself() {
+        for (entry, expected) in [
+            ("http://self", true),
+            ("http://menu.spin.internal", true),
+            ("http://*.spin.internal", true),
+            ("http://*.internal", true),
+            ("*://*:*", true),
+            ("http://*.example.com", false),
+            ("http://core:3001", false),
+            ("http://10.0.0.0/8", false),
+        ] {
+            let hosts = AllowedHosts::parse_good(vec![entry.to_owned()]).0;
+            assert_eq!(hosts.reach_application(), expected, "{entry}");
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct App {
     pub(crate) document: Document,
     /// The application's name.
     pub(crate) name: String,
+    /// The version that its author gave it; may be empty.
+    pub(crate) version: String,
     /// The components that a trigger names, by id.
     pub(crate) components: BTreeMap<String, Component>,
     /// The triggers, in the order of the file.
@@ -46,7 +48,7 @@ pub(crate) struct App {
 }
 
 /// One component, ready to be compiled.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Component {
     /// The id: kebab-case.
     pub(crate) id: String,
@@ -66,8 +68,16 @@ pub(crate) struct Component {
     pub(crate) hints: Hints,
 }
 
+impl Component {
+    /// The files that its code is made from.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let dependencies = self.dependencies.iter().map(|dependency| &dependency.source);
+        std::iter::once(&self.source).chain(dependencies)
+    }
+}
+
 /// One `[[trigger.http]]`.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Trigger {
     /// The route as written; none for a private one, which only other components reach.
     pub(crate) route: Option<String>,
@@ -120,6 +130,7 @@ impl App {
         let warnings = app.warnings.into_iter().map(warn).collect();
         Ok(Self {
             name: app.name,
+            version: app.version,
             components: app.components,
             triggers: app.triggers,
             warnings,

@@ -72,7 +72,8 @@ impl Access {
     pub(super) fn finish(mut self, answered: Answered) -> Response<WasiBody> {
         let Answered { mut response, component, route, problem, cache } = answered;
         self.status = response.status().as_u16();
-        (self.component, self.route, self.cache) = (component, route, cache);
+        self.component = component.map(|edition| Arc::clone(edition.component()));
+        (self.route, self.cache) = (route, cache);
         self.problem = problem.map(|problem| problem.code());
         strip_hop_by_hop(response.headers_mut());
         let trace = HeaderValue::try_from(self.trace.to_string());

@@ -15,48 +15,52 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinSet;
 use wasmtime_wasi_http::WasiBody;
 
 use self::access::Access;
 use self::inbound::{Intake, Upload};
 use self::stall::StallGuard;
+use crate::deployment::Current;
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::node::Lifecycle;
 use crate::problem::Problem;
-use crate::site::{Answered, Site};
+use crate::site::Answered;
 use crate::trace::Trace;
 
 /// What every connection needs.
 pub(crate) struct Front {
     /// The application.
-    site: Arc<Site>,
+    site: Current,
     /// Where everything is counted.
     metrics: Arc<Metrics>,
     intake: Intake,
+    life: Arc<Lifecycle>,
 }
 
-/// Accepts connections until `stop`, then lets requests in progress finish within
-/// [`limits::SHUTDOWN_DEADLINE`]. Returns whether all did.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    front: Arc<Front>,
-    stop: CancellationToken,
-) -> bool {
+/// Accepts connections until the node stops, then lets requests in progress finish within
+/// [`limits::SHUTDOWN_DEADLINE`] and cuts off the rest. Returns whether all did.
+pub(crate) async fn serve(listener: TcpListener, front: Arc<Front>) -> bool {
     let places = Arc::new(Semaphore::new(limits::MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
+    // Dropping it cuts off what it holds.
+    let mut connections = JoinSet::new();
     loop {
         // At the limit, clients wait in the system's queue instead of being turned away.
         let place = Arc::clone(&places).acquire_owned();
         let (place, accepted) = tokio::select! {
-            () = stop.cancelled() => break,
+            () = front.life.stop.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
             next = async { (place.await, listener.accept().await) } => next,
         };
         let (stream, client) = match accepted {
@@ -70,19 +74,34 @@ pub(crate) async fn serve(
         };
         let connection = graceful.watch(connect(stream, client, Arc::clone(&front)));
         let metrics = Arc::clone(&front.metrics);
-        metrics.connections.inc();
-        tokio::spawn(async move {
+        let counted = Counted::new(&metrics.connections);
+        connections.spawn(async move {
             match connection.await {
                 Err(error) if error.is_parse() => access::refused(client, &error, &metrics),
                 Err(error) => tracing::debug!(%client, %error, "connection ended"),
                 Ok(()) => {}
             }
-            metrics.connections.dec();
-            drop(place);
+            drop((counted, place));
         });
     }
     drop(listener);
     tokio::time::timeout(limits::SHUTDOWN_DEADLINE, graceful.shutdown()).await.is_ok()
+}
+
+/// One of what a gauge counts, until it is dropped.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 fn connect(
@@ -115,18 +134,24 @@ fn connect(
 
 impl Front {
     /// The front of `site`, without requests.
-    pub(crate) fn new(site: Arc<Site>, metrics: Arc<Metrics>) -> Self {
-        Self { site, metrics, intake: Intake::new() }
+    pub(crate) fn new(site: Current, metrics: Arc<Metrics>, life: Arc<Lifecycle>) -> Self {
+        Self { site, metrics, intake: Intake::new(), life }
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<WasiBody> {
+        let version = request.version();
         let trace = Trace::from_headers(request.headers());
         let access = Access::begin(&request, client, &trace, &self.metrics);
         let answered = match self.admit(request, client).await {
-            Ok(request) => self.site.answer(request, client, &trace).await,
+            Ok(request) => self.site.load_full().answer(request, client, &trace).await,
             Err(problem) => Answered::problem(problem, &trace),
         };
-        access.finish(answered)
+        let mut response = access.finish(answered);
+        // Whoever comes again is to find another node. HTTP/2 has its own word for that.
+        if self.life.is_draining() && version < Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     /// The request as the application gets it: clean and whole.

@@ -57,7 +57,7 @@ pub(crate) fn guests(components: &[(&str, &str)]) -> String {
 pub(crate) struct TestNode {
     pub(crate) node: Node,
     client: Client<HttpConnector, Full<Bytes>>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// An answer, read to its end.
@@ -116,6 +116,11 @@ pub(crate) async fn start_changed(
     launch(manifest, None, &cache_dir(), &[], change).await
 }
 
+/// The same for a start that must succeed.
+pub(crate) async fn start_as(manifest: &str, change: impl FnOnce(&mut Options)) -> TestNode {
+    start_changed(manifest, change).await.unwrap()
+}
+
 async fn launch(
     manifest: &str,
     runtime_config: Option<&str>,
@@ -143,11 +148,13 @@ async fn launch(
         feed: FeedOptions::default(),
         upstreams: Vec::new(),
         upstream_ca: None,
+        watch: false,
+        drain_delay: Duration::ZERO,
     };
     change(&mut options);
     let node = Node::start(options).await?;
     let client = Client::builder(TokioExecutor::new()).build_http();
-    Ok(TestNode { node, client, _dir: dir })
+    Ok(TestNode { node, client, dir })
 }
 
 pub(crate) async fn start(manifest: &str) -> TestNode {
@@ -170,6 +177,17 @@ impl TestNode {
     ) -> Answer {
         let request = request.body(Full::new(body.into())).unwrap();
         read(self.client.request(request).await.unwrap()).await
+    }
+
+    /// Asks the admin listener.
+    pub(crate) async fn admin(&self, method: &str, target: &str) -> Answer {
+        let url = format!("http://{}{target}", self.node.admin_address);
+        self.send(Request::builder().method(method).uri(url), "").await
+    }
+
+    /// Writes the manifest anew; the node hears of it by other ways.
+    pub(crate) fn rewrite(&self, manifest: &str) {
+        std::fs::write(self.dir.path().join("spin.toml"), manifest).unwrap();
     }
 
     pub(crate) async fn metrics(&self) -> String {

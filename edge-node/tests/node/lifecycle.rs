@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use crate::common::{cache_dir, guest, guests, start, try_start, try_start_with};
+use crate::common::{cache_dir, guest, guests, start, start_as, try_start, try_start_with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_in_progress_finish_and_new_ones_find_the_door_closed() {
@@ -25,6 +25,63 @@ async fn requests_in_progress_finish_and_new_ones_find_the_door_closed() {
     assert!(begin.elapsed() > Duration::from_millis(200), "it waited for the request");
     assert_eq!(asked.await.unwrap(), StatusCode::OK);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_will_stop_says_so_and_serves_until_balancers_have_noticed() {
+    let delay = Duration::from_secs(2);
+    let node = start_as(&guests(&[("a", "")]), |options| options.drain_delay = delay).await;
+    let (address, admin) = (node.node.address, node.node.admin_address);
+    assert!(!ask(address, "/a/ok").contains("connection: close"));
+    let mut kept = std::net::TcpStream::connect(address).unwrap();
+    assert!(exchange(&mut kept, "/a/ok").starts_with("HTTP/1.1 200"));
+
+    let begin = Instant::now();
+    let stopping = tokio::spawn(node.node.shutdown());
+    let draining = loop {
+        let answer = ask(admin, "/readyz");
+        if answer.starts_with("HTTP/1.1 503") {
+            break answer;
+        }
+        assert!(begin.elapsed() < delay, "{answer}");
+    };
+    assert!(draining.contains("\r\n\r\ndraining\n"), "{draining}");
+    // The door is still open; whoever comes again is to find another node.
+    for answer in [ask(address, "/a/ok"), exchange(&mut kept, "/a/ok")] {
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+    assert!(stopping.await.unwrap(), "nothing was cut off");
+    assert!(begin.elapsed() >= delay);
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+/// Asks on a connection of its own.
+fn ask(address: std::net::SocketAddr, target: &str) -> String {
+    exchange(&mut std::net::TcpStream::connect(address).unwrap(), target)
+}
+
+/// Asks on a connection that may be kept; the answer is short enough to come in one piece.
+fn exchange(stream: &mut std::net::TcpStream, target: &str) -> String {
+    use std::io::{Read as _, Write as _};
+
+    stream.write_all(format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = [0; 4096];
+    let read = stream.read(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[..read]).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_does_not_end_is_cut_off_at_the_deadline() {
+    let hints = "[component.a.tool.tiffin]\ndeadline_ms = 60000";
+    let node = start(&guests(&[("a", hints)])).await;
+    let mut stream = std::net::TcpStream::connect(node.node.address).unwrap();
+    let asked = std::thread::spawn(move || exchange(&mut stream, "/a/slow?ms=50000"));
+    node.until_metrics("edge_requests_in_flight 1").await;
+    let begin = Instant::now();
+    assert!(!node.node.shutdown().await, "it did not end");
+    assert!(begin.elapsed() >= edge_node::limits::SHUTDOWN_DEADLINE);
+    assert_eq!(asked.join().unwrap(), "", "the connection is closed");
 }
 
 /// Starts a node on a cache directory of the test's own.

@@ -11,6 +11,7 @@ mod feed;
 mod hostile;
 mod lifecycle;
 mod outbound;
+mod reload;
 mod requests;
 mod state;
 mod uploads;

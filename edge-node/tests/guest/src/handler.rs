@@ -235,9 +235,17 @@ async fn kv_operation(
     }
 }
 
+/// The value of a variable; with `max_age` in the query, for so many seconds.
 async fn var(request: &Request) -> Result<Answer> {
     match variables::get(query(request, "name").unwrap_or_default()).await {
-        Ok(value) => text(StatusCode::OK, value),
+        Ok(value) => {
+            let mut answer = text(StatusCode::OK, value)?;
+            if let Some(max_age) = query(request, "max_age") {
+                let value = format!("max-age={max_age}").parse().map_err(|_| "no header")?;
+                answer.headers_mut().insert("cache-control", value);
+            }
+            Ok(answer)
+        }
         Err(error) => text(StatusCode::BAD_REQUEST, format!("{error:?}")),
     }
 }
