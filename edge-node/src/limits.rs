@@ -105,6 +105,37 @@ pub const MAX_TRACESTATE_BYTES: usize = 512;
 pub const MAX_TARGET_BYTES: usize = 8 << 10;
 /// How long a client may take to send a request's head; also how long an idle connection is kept.
 pub const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a certificate's file, or its key's.
+pub const MAX_PEM_BYTES: u64 = 1 << 20;
+/// How long a TLS handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests of one HTTP/2 connection in progress at a time.
+pub const MAX_HTTP2_STREAMS: u32 = 100;
+/// Bytes of a head that are decoded at all, as HTTP/2 counts them: with 32 for each header.
+pub const MAX_HTTP2_HEAD_BYTES: u32 = 64 << 10;
+/// Bytes of the table that a client compresses its heads with.
+pub const MAX_HTTP2_TABLE_BYTES: u32 = 4 << 10;
+/// Bytes of one HTTP/2 request body that a client may send ahead.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 64 << 10;
+/// The same for all bodies of one connection.
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+/// Bytes of one HTTP/2 answer that wait to be sent.
+pub const MAX_HTTP2_SEND_BYTES: usize = 64 << 10;
+/// Requests that a client may take back before they were looked at; one more ends its connection
+/// ("rapid reset", CVE-2023-44487).
+pub const MAX_HTTP2_PENDING_RESETS: usize = 20;
+/// Streams that the node may have to reset for a client's errors; one more ends its connection.
+pub const MAX_HTTP2_ERROR_RESETS: usize = 128;
+/// How often an HTTP/2 client is asked whether it is there.
+pub const CLIENT_PING_INTERVAL: Duration = Duration::from_secs(20);
+/// How long it may take to answer.
+pub const CLIENT_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an HTTP/2 connection is kept without requests.
+pub const HTTP2_IDLE: Duration = HEAD_READ_TIMEOUT;
+/// How long it may take to close once it was told to.
+pub const HTTP2_FAREWELL: Duration = Duration::from_secs(5);
+/// How often an HTTP/2 connection is looked at for all this.
+pub const CONNECTION_CHECK: Duration = Duration::from_secs(2);
 /// How long a client may take nothing of its answer before it is cut off: while it holds the answer
 /// it also holds a place among its component's requests.
 pub const WRITE_STALL: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use edge_node::{
-    FeedError, FeedOptions, FeedToken, Node, Options, UpstreamOptions, VariableSource,
+    FeedError, FeedOptions, FeedToken, Node, Options, TlsFiles, UpstreamOptions, VariableSource,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -82,6 +82,15 @@ struct Up {
     /// it, SIGHUP and POST /reload on the admin address do so.
     #[arg(long)]
     watch: bool,
+
+    /// Serve HTTPS with this certificate chain, in PEM; HTTP/2 is offered then. Taken up anew when the
+    /// file changes.
+    #[arg(long, value_name = "FILE", env = "EDGE_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key, in PEM: PKCS#8, SEC1 or RSA.
+    #[arg(long, value_name = "FILE", env = "EDGE_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 
     /// How long to go on serving after SIGTERM, with /readyz saying 503, so that balancers notice before
     /// the listener closes. A second signal ends the node at once.
@@ -175,6 +184,7 @@ async fn run(up: Up) -> anyhow::Result<()> {
         upstream_ca: up.upstream_ca,
         watch: up.watch,
         drain_delay: Duration::from_secs(up.drain_delay),
+        tls: up.tls_cert.zip(up.tls_key).map(|(cert, key)| TlsFiles { cert, key }),
     })
     .await?;
     let mut closed = std::pin::pin!(stdin_closed(up.exit_on_stdin_close));

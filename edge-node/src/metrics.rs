@@ -4,6 +4,7 @@
 //! bounded by the application.
 
 mod application;
+mod door;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use self::application::ApplicationMetrics;
+use self::door::DoorMetrics;
 use crate::cache::Purge;
 use crate::feed::FeedMetrics;
 use crate::host::upstream::UpstreamMetrics;
@@ -165,6 +167,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     /// The application and its reloads.
     pub(crate) application: ApplicationMetrics,
+    /// Handshakes.
+    pub(crate) door: DoorMetrics,
     /// Answered requests.
     pub(crate) requests: Family<RequestLabels, Counter>,
     /// Seconds from a request's head to the end of its answer.
@@ -213,6 +217,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::default(),
             application: ApplicationMetrics::default(),
+            door: DoorMetrics::default(),
             requests: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BOUNDS_SECONDS)),
             in_flight: Gauge::<i64, AtomicI64>::default(),
@@ -241,6 +246,7 @@ impl Metrics {
     fn register(&mut self) {
         let r = &mut self.registry;
         self.application.register(r);
+        self.door.register(r);
         r.register("edge_requests", "Answered requests", self.requests.clone());
         r.register("edge_request_seconds", "Time to the end of an answer", self.latency.clone());
         r.register("edge_requests_in_flight", "Requests in progress", self.in_flight.clone());

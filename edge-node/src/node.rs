@@ -22,7 +22,7 @@ use crate::manifest::{App, VariableSource};
 use crate::metrics::Metrics;
 use crate::reload::{ReloadError, Reloaded, Reloader};
 use crate::runtime_config::RuntimeConfig;
-use crate::server::Front;
+use crate::server::{Front, Tls, TlsError, TlsFiles};
 use crate::{admin, server};
 
 /// What a node needs to know.
@@ -50,6 +50,8 @@ pub struct Options {
     pub watch: bool,
     /// How long the node goes on serving after it said that it will stop, so that balancers notice.
     pub drain_delay: Duration,
+    /// The certificate that clients are shown; none for a plain port.
+    pub tls: Option<TlsFiles>,
 }
 
 /// Why a node cannot start, in one sentence that says what to do.
@@ -88,6 +90,9 @@ pub enum StartError {
     /// An upstream's options do not fit, or there is no use in the certificate authorities.
     #[error("{0}")]
     Upstream(String),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The engine cannot run on this machine.
     #[error("the WebAssembly engine cannot start: {0}")]
     Engine(String),
@@ -131,11 +136,12 @@ impl Node {
     /// Whatever keeps it from serving; then nothing is left running.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let start = Instant::now();
-        let Options { listen, admin, watch, drain_delay, feed: follows, .. } = options;
+        let Options { listen, admin, watch, drain_delay, feed: follows, tls, .. } = options;
         let Options { manifest, runtime_config, cache_dir, variables, .. } = options;
         let Options { upstreams, upstream_ca, .. } = options;
         let origin = Origin { manifest, runtime_config, cache_dir, variables };
         let plan = Plan::read(&origin)?;
+        let tls = tls.map(Tls::load).transpose()?.map(Arc::new);
         // Ports first: a taken one is said before anything is compiled.
         let listener = bind(listen, "--listen").await?;
         let admin_listener = bind(admin, "--admin").await?;
@@ -152,8 +158,9 @@ impl Node {
         };
 
         let life = Arc::new(Lifecycle::default());
-        let front = Front::new(deployment.current(), Arc::clone(&metrics), Arc::clone(&life));
-        let reloader = Reloader::new(Arc::new(deployment));
+        let front =
+            Front::new(deployment.current(), Arc::clone(&metrics), Arc::clone(&life), tls.clone());
+        let reloader = Reloader::new(deployment, tls, Arc::clone(&metrics));
         let server = tokio::spawn(server::serve(listener, Arc::new(front)));
         let mut helpers = JoinSet::new();
         let feed_status = Arc::new(feed::Status::new(Arc::clone(&metrics)));
@@ -167,6 +174,7 @@ impl Node {
         if watch {
             helpers.spawn(Arc::clone(&reloader).watch_application());
         }
+        helpers.spawn(Arc::clone(&reloader).watch_certificate());
         let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let app = reloader.identity().application;
         tracing::info!(app, %address, %admin_address, elapsed_ms, "ready");

@@ -14,7 +14,9 @@ use serde::Serialize;
 
 use crate::deployment::Deployment;
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::node::StartError;
+use crate::server::{Tls, TlsError};
 use crate::site::Identity;
 
 /// What a reload did.
@@ -28,21 +30,39 @@ pub struct Reloaded {
     pub generation: u64,
     /// The components that run anew.
     pub renewed: Vec<String>,
+    /// Whether another certificate is in use; none without TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_certificate_new: Option<bool>,
 }
 
-/// Why a reload changed nothing, or not everything.
+/// What a reload could not take up. The rest it has.
 #[derive(Debug, thiserror::Error)]
-#[error("the old application serves on: {0}")]
-pub struct ReloadError(#[from] StartError);
+pub enum ReloadError {
+    /// The application.
+    #[error("the old application serves on: {0}")]
+    Application(#[from] StartError),
+    /// The certificate.
+    #[error("the old certificate stays in use: {0}")]
+    Certificate(#[from] TlsError),
+    /// Both.
+    #[error("the old application serves on: {0}; the old certificate stays in use: {1}")]
+    Both(StartError, TlsError),
+}
 
 /// Everything that can be taken up anew.
 pub(crate) struct Reloader {
-    deployment: Arc<Deployment>,
+    deployment: Deployment,
+    tls: Option<Arc<Tls>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Reloader {
-    pub(crate) fn new(deployment: Arc<Deployment>) -> Arc<Self> {
-        Arc::new(Self { deployment })
+    pub(crate) fn new(
+        deployment: Deployment,
+        tls: Option<Arc<Tls>>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        Arc::new(Self { deployment, tls, metrics })
     }
 
     /// What is served.
@@ -53,13 +73,43 @@ impl Reloader {
     /// Takes up what has changed. It goes on to its end also when nobody waits for it any longer.
     ///
     /// # Errors
-    /// What is wrong, in one sentence; it has changed nothing.
+    /// What is wrong, in one sentence: that much stays as it was.
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
         let reloader = Arc::clone(self);
-        let task = tokio::spawn(async move { reloader.deployment.reload().await });
-        let deployed = task.await.expect("a reload does not panic")?;
+        let task = tokio::spawn(async move {
+            (reloader.deployment.reload().await, reloader.reload_certificate().await)
+        });
+        let (deployed, certificate) = task.await.expect("a reload does not panic");
+        let (deployed, is_certificate_new) = match (deployed, certificate) {
+            (Ok(deployed), Ok(is_new)) => (deployed, is_new),
+            (Err(error), Ok(_)) => return Err(ReloadError::Application(error)),
+            (Ok(_), Err(error)) => return Err(ReloadError::Certificate(error)),
+            (Err(error), Err(other)) => return Err(ReloadError::Both(error, other)),
+        };
         let Identity { application, version, generation } = deployed.identity;
-        Ok(Reloaded { application, version, generation, renewed: deployed.renewed })
+        let renewed = deployed.renewed;
+        Ok(Reloaded { application, version, generation, renewed, is_certificate_new })
+    }
+
+    /// Uses the certificate that is in its files, if there is one. Returns whether it is another.
+    async fn reload_certificate(&self) -> Result<Option<bool>, TlsError> {
+        let Some(tls) = self.tls.clone() else { return Ok(None) };
+        let files = tls.files();
+        let reloaded = tokio::task::spawn_blocking(move || tls.reload()).await;
+        let reloaded = reloaded.expect("reading a certificate does not panic");
+        let outcome = match &reloaded {
+            Ok(true) => "reloaded",
+            Ok(false) => "unchanged",
+            Err(_) => "failed",
+        };
+        self.metrics.application.count_reload("certificate", outcome);
+        match &reloaded {
+            Ok(_) => tracing::info!(?files, outcome, "certificate reload"),
+            Err(error) => {
+                tracing::error!(%error, "certificate reload failed; the old one stays in use");
+            }
+        }
+        reloaded.map(Some)
     }
 
     /// Reloads the application whenever its files have changed, without end.
@@ -70,6 +120,18 @@ impl Reloader {
             if watch.has_settled(look(self.deployment.files()).await) {
                 // Whatever comes of it is in the log.
                 let _ = self.deployment.reload().await;
+            }
+        }
+    }
+
+    /// Reloads the certificate whenever its files have changed, without end.
+    pub(crate) async fn watch_certificate(self: Arc<Self>) {
+        let Some(tls) = &self.tls else { return };
+        let mut watch = Watch::new(look(tls.files()).await);
+        loop {
+            tokio::time::sleep(limits::WATCH_INTERVAL).await;
+            if watch.has_settled(look(tls.files()).await) {
+                let _ = self.reload_certificate().await;
             }
         }
     }

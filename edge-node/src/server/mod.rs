@@ -4,32 +4,34 @@
 //! clear 4xx, also when its body is still on its way; no guest is asked before the body is there;
 //! each request is logged exactly once. What is no HTTP, or beyond all measure, hyper refuses by
 //! itself: without a problem's body, but logged and counted like the rest.
-//! Start at [`serve`], then [`Front::answer`].
+//! Start at [`serve`], then `connection` (protocols and their limits) and [`Front::answer`].
 
 mod access;
+mod connection;
 mod inbound;
+mod pace;
 mod screen;
 mod stall;
+mod tls;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::CONNECTION;
+use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use wasmtime_wasi_http::WasiBody;
 
 use self::access::Access;
 use self::inbound::{Intake, Upload};
-use self::stall::StallGuard;
+pub(crate) use self::tls::Tls;
+pub use self::tls::{TlsError, TlsFiles};
 use crate::deployment::Current;
 use crate::limits;
 use crate::metrics::Metrics;
@@ -46,6 +48,8 @@ pub(crate) struct Front {
     metrics: Arc<Metrics>,
     intake: Intake,
     life: Arc<Lifecycle>,
+    /// None on a plain port.
+    tls: Option<Arc<Tls>>,
 }
 
 /// Accepts connections until the node stops, then lets requests in progress finish within
@@ -72,15 +76,10 @@ pub(crate) async fn serve(listener: TcpListener, front: Arc<Front>) -> bool {
                 continue;
             }
         };
-        let connection = graceful.watch(connect(stream, client, Arc::clone(&front)));
-        let metrics = Arc::clone(&front.metrics);
-        let counted = Counted::new(&metrics.connections);
+        let connection = connection::serve(stream, client, Arc::clone(&front), graceful.watcher());
+        let counted = Counted::new(&front.metrics.connections);
         connections.spawn(async move {
-            match connection.await {
-                Err(error) if error.is_parse() => access::refused(client, &error, &metrics),
-                Err(error) => tracing::debug!(%client, %error, "connection ended"),
-                Ok(()) => {}
-            }
+            connection.await;
             drop((counted, place));
         });
     }
@@ -104,38 +103,15 @@ impl Drop for Counted {
     }
 }
 
-fn connect(
-    stream: TcpStream,
-    client: SocketAddr,
-    front: Arc<Front>,
-) -> hyper::server::conn::http1::Connection<
-    TokioIo<StallGuard>,
-    impl hyper::service::Service<
-        Request<Incoming>,
-        Response = Response<WasiBody>,
-        Error = Infallible,
-        Future: Send,
-    >,
-> {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%client, %error, "TCP_NODELAY cannot be set");
-    }
-    let service = service_fn(move |request| {
-        let front = Arc::clone(&front);
-        async move { Ok::<_, Infallible>(front.answer(request, client).await) }
-    });
-    hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits::HEAD_READ_TIMEOUT)
-        .max_headers(limits::MAX_PARSED_HEADERS)
-        .max_buf_size(limits::MAX_PARSED_HEAD_BYTES)
-        .serve_connection(TokioIo::new(StallGuard::new(stream)), service)
-}
-
 impl Front {
     /// The front of `site`, without requests.
-    pub(crate) fn new(site: Current, metrics: Arc<Metrics>, life: Arc<Lifecycle>) -> Self {
-        Self { site, metrics, intake: Intake::new(), life }
+    pub(crate) fn new(
+        site: Current,
+        metrics: Arc<Metrics>,
+        life: Arc<Lifecycle>,
+        tls: Option<Arc<Tls>>,
+    ) -> Self {
+        Self { site, metrics, intake: Intake::new(), life, tls }
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<WasiBody> {
@@ -162,7 +138,8 @@ impl Front {
     ) -> Result<Request<WasiBody>, Problem> {
         let (mut head, body) = request.into_parts();
         let upload = Upload::new(body, &head.headers);
-        screen::clean(&mut head)?;
+        let scheme = if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        screen::clean(&mut head, scheme)?;
         let body = self.intake.read(upload, client.ip()).await?;
         Ok(Request::from_parts(head, body))
     }

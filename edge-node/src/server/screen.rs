@@ -1,8 +1,8 @@
 //! What is refused, and what is taken out, before a request goes any further.
 
 use http::header::{
-    CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -30,7 +30,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ///
 /// # Errors
 /// The problem to answer with.
-pub(super) fn clean(head: &mut Parts) -> Result<(), Problem> {
+pub(super) fn clean(head: &mut Parts, scheme: Scheme) -> Result<(), Problem> {
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Err(Problem::MethodNotSupported);
     }
@@ -47,7 +47,10 @@ pub(super) fn clean(head: &mut Parts) -> Result<(), Problem> {
     if !target.starts_with('/') {
         return Err(Problem::RouteNotFound);
     }
-    head.uri = absolute(head)?;
+    head.uri = absolute(head, scheme)?;
+    if head.version == Version::HTTP_2 {
+        speak_http1(head);
+    }
     strip_spin_headers(&mut head.headers);
     strip_hop_by_hop(&mut head.headers);
     Ok(())
@@ -81,8 +84,31 @@ fn has_sound_escapes(path: &str) -> bool {
     })
 }
 
-fn absolute(head: &Parts) -> Result<Uri, Problem> {
+/// Functions are told of a request as HTTP/1 has it, however it came: with a `Host`, and cookies on one line.
+/// Source: RFC 9113, sections 8.2.3 and 8.3.1.
+fn speak_http1(head: &mut Parts) {
+    let authority = head.uri.authority().map(Authority::as_str);
+    if let Some(Ok(host)) = authority.map(HeaderValue::try_from) {
+        head.headers.insert(HOST, host);
+    }
+    let lines: Vec<&[u8]> =
+        head.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1
+        && let Ok(cookies) = HeaderValue::try_from(lines.join(&b"; "[..]))
+    {
+        head.headers.insert(COOKIE, cookies);
+    }
+}
+
+fn absolute(head: &Parts, scheme: Scheme) -> Result<Uri, Problem> {
     let host = host(head)?;
+    // Of two names one would be checked and the other believed. Source: RFC 9113, section 8.3.1.
+    if head.version == Version::HTTP_2
+        && let (Some(host), Some(authority)) = (&host, head.uri.authority())
+        && host != authority
+    {
+        return Err(Problem::BadHost);
+    }
     let authority = head.uri.authority().cloned().or(host);
     // HTTP/1.0 has no Host; Spin says localhost then.
     let authority = authority.unwrap_or_else(|| Authority::from_static("localhost"));
@@ -91,7 +117,7 @@ fn absolute(head: &Parts) -> Result<Uri, Problem> {
         return Err(Problem::BadHost);
     }
     let mut parts = head.uri.clone().into_parts();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(scheme);
     parts.authority = Some(authority);
     Uri::from_parts(parts).map_err(|_| Problem::BadPath)
 }
@@ -105,6 +131,8 @@ fn host(head: &Parts) -> Result<Option<Authority>, Problem> {
             if host.as_str().contains('@') { Err(Problem::BadHost) } else { Ok(Some(host)) }
         }
         (None, _) if head.version < Version::HTTP_11 => Ok(None),
+        // Its place is `:authority` now.
+        (None, _) if head.version == Version::HTTP_2 && head.uri.authority().is_some() => Ok(None),
         _ => Err(Problem::BadHost),
     }
 }

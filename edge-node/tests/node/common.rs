@@ -150,6 +150,7 @@ async fn launch(
         upstream_ca: None,
         watch: false,
         drain_delay: Duration::ZERO,
+        tls: None,
     };
     change(&mut options);
     let node = Node::start(options).await?;

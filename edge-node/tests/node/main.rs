@@ -14,5 +14,6 @@ mod outbound;
 mod reload;
 mod requests;
 mod state;
+mod tls;
 mod uploads;
 mod upstream;
