@@ -123,7 +123,7 @@ impl Deployment {
         cache: Arc<Cache>,
         stopped: CancellationToken,
     ) -> Result<Self, StartError> {
-        let engine = engine::start().map_err(|error| StartError::Engine(format!("{error:#}")))?;
+        let engine = engine::shared().map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let linker = host::linker(&engine).map_err(|e| StartError::Engine(format!("{e:#}")))?;
         let (stores, files) = (Mutex::default(), Mutex::default());
         let workshop =

@@ -1,17 +1,35 @@
 //! The one wasmtime engine: a pool of instance slots, and a clock that interrupts running guests.
 //!
 //! Invariant: while an [`Engine`] lives its epoch goes on. A guest's code can thus never hold a
-//! thread for longer than [`limits::EPOCH_TICK`] without its budget being checked.
+//! thread for longer than [`limits::EPOCH_TICK`] without its budget being checked. There is one in a process, however many
+//! nodes are: its pool takes thousands of the memory maps that the system allows a process.
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use std::sync::{Mutex, PoisonError};
+
+use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::limits;
+
+/// The engine of this process, built if there is none.
+///
+/// # Errors
+/// As for building it.
+pub(crate) fn shared() -> wasmtime::Result<Engine> {
+    static SHARED: Mutex<Option<EngineWeak>> = Mutex::new(None);
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(engine) = shared.as_ref().and_then(EngineWeak::upgrade) {
+        return Ok(engine);
+    }
+    let engine = start()?;
+    *shared = Some(engine.weak());
+    Ok(engine)
+}
 
 /// Builds the engine and starts its clock.
 ///
 /// # Errors
 /// When the host cannot reserve the address space of the pool, or start the clock's thread.
-pub(crate) fn start() -> wasmtime::Result<Engine> {
+fn start() -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::default();
     let memory_bytes = usize::try_from(limits::MAX_MEMORY_MB << 20)?;
     pool.total_component_instances(limits::MAX_INSTANCES)

@@ -19,6 +19,7 @@
 //! 7. what was purged is never shown again, and an answer's own word on who may have it holds: see `cache`.
 
 pub mod limits;
+pub mod testing;
 
 mod admin;
 mod body;

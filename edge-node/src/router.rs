@@ -146,6 +146,38 @@ mod tests {
         }
     }
 
+    /// Source: `crates/routes` of Spin ("components with matching exact routes take precedence followed by matching wildcard
+    /// patterns with the longest matching prefix") and its documentation, HTTP trigger, "Routing with wildcards".
+    #[test]
+    fn routes_and_the_parts_they_tell_are_spins() {
+        for (routes, path, route, based, trailing) in [
+            (&["/"][..], "/", Some("/"), "", ""),
+            (&["foo"], "/foo", Some("foo"), "/foo", ""),
+            (&["/foo/"], "/foo", Some("/foo/"), "/foo", ""),
+            (&["/foo/..."], "/foo", Some("/foo/..."), "/foo/...", ""),
+            (&["/foo/..."], "/foo/", Some("/foo/..."), "/foo/...", "/"),
+            (&["/foo/*"], "/foo/bar", Some("/foo/*"), "/foo/*", "/bar"),
+            (&["/foo/...", "/foo"], "/foo", Some("/foo"), "/foo", ""),
+            (
+                &["/foo/...", "/foo/bar/..."],
+                "/foo/bar/baz",
+                Some("/foo/bar/..."),
+                "/foo/bar/...",
+                "/baz",
+            ),
+            (&["/:a", "/foo"], "/foo", Some("/foo"), "/foo", ""),
+            (&["/:a/bar", "/foo/..."], "/foo/bar", Some("/foo/..."), "/foo/...", "/bar"),
+            (&["/foo"], "/FOO", None, "", ""),
+            (&["/foo"], "/foo/bar", None, "", ""),
+        ] {
+            let (router, _) = router(routes).unwrap();
+            let found = router.find(path);
+            assert_eq!(found.as_ref().map(|found| &*found.route.raw), route, "{routes:?} {path}");
+            let told = found.map(|found| (found.route.based.clone(), found.trailing));
+            assert_eq!(told.unwrap_or_default(), (based.to_owned(), trailing.to_owned()), "{path}");
+        }
+    }
+
     #[test]
     fn nothing_matches_what_no_route_names() {
         let (router, _) = router(&["/a", "/b/..."]).unwrap();

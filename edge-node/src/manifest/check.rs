@@ -68,8 +68,11 @@ pub(super) fn check(
     if raw.trigger.http.is_empty() {
         faults.add("trigger.http", "no [[trigger.http]]: there is nothing to serve");
     }
-    let triggers: Vec<Trigger> = (raw.trigger.http.into_iter().enumerate())
-        .filter_map(|(index, trigger)| faults.note(check_trigger(index, trigger, &mut components)))
+    let ids = trigger_ids(&raw.trigger.http);
+    let triggers: Vec<Trigger> = (raw.trigger.http.into_iter().zip(&ids).enumerate())
+        .filter_map(|(index, (trigger, id))| {
+            faults.note(check_trigger(index, id, trigger, &mut components))
+        })
         .collect();
     let used: BTreeSet<&str> = (triggers.iter())
         .filter_map(|trigger| match &trigger.target {
@@ -101,8 +104,29 @@ pub(super) fn check(
     (checked, faults.0)
 }
 
+/// The ids that Spin gives to triggers without one: after their component, else the next free number.
+fn trigger_ids(triggers: &[raw::HttpTrigger]) -> Vec<String> {
+    let mut taken: BTreeSet<String> = triggers.iter().map(|trigger| trigger.id.clone()).collect();
+    let mut id_of = |trigger: &raw::HttpTrigger| {
+        if !trigger.id.is_empty() {
+            return trigger.id.clone();
+        }
+        let natural = match &trigger.component {
+            Some(raw::TextOr::Text(component)) => Some(format!("{component}-http-trigger")),
+            Some(raw::TextOr::Table(_)) | None => None,
+        };
+        let numbered = (1..).map(|number: u32| format!("http-trigger{number}"));
+        let mut candidates = natural.into_iter().chain(numbered);
+        let id = candidates.find(|id| !taken.contains(id)).expect("the numbers do not end");
+        taken.insert(id.clone());
+        id
+    };
+    triggers.iter().map(&mut id_of).collect()
+}
+
 fn check_trigger(
     index: usize,
+    id: &str,
     trigger: raw::HttpTrigger,
     components: &mut BTreeMap<String, raw::Component>,
 ) -> Result<Trigger, Fault> {
@@ -133,7 +157,7 @@ fn check_trigger(
             Target::Component(id)
         }
         (Some(raw::TextOr::Table(inline)), None) => {
-            let id = inline_id(&trigger.id, components);
+            let id = inline_id(id, components);
             components.insert(id.clone(), *inline);
             Target::Component(id)
         }

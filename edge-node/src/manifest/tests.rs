@@ -189,25 +189,37 @@ fn values_come_from_the_command_line_then_the_environment_then_the_default() {
     );
 }
 
+/// Source: `normalize_trigger_ids` and `normalize_inline_components` of Spin's manifest crate. Other components call an
+/// inline one by its id.
 #[test]
 fn inline_components_get_the_ids_that_spin_gives() {
-    let inline = |id: &str| {
+    let inline = |route: &str, id: &str| {
         format!(
-            "[[trigger.http]]\n{id}route = \"/{}\"\ncomponent = {{ source = \"i.wasm\" }}\n",
-            id.len()
+            "[[trigger.http]]\n{id}route = \"{route}\"\ncomponent = {{ source = \"i.wasm\" }}\n"
         )
     };
-    let text = format!("{HEAD}{}{}", inline("id = \"first\"\n"), inline(""));
-    let app = parse(&text).unwrap();
-    let targets: Vec<_> = app.triggers.iter().map(|trigger| trigger.target.clone()).collect();
-    assert_eq!(
-        targets,
-        [
-            Target::Component("first-component".to_owned()),
-            Target::Component("inline-component1".to_owned())
-        ]
-    );
-    assert_eq!(app.components["first-component"].source, Path::new("app/i.wasm"));
+    let taken = "[component.http-trigger2-component]\nsource = \"x.wasm\"\n";
+    for (text, expected) in [
+        (inline("/1", "id = \"first\"\n"), &["first-component"][..]),
+        (inline("/1", ""), &["http-trigger1-component"]),
+        (
+            inline("/1", "id = \"http-trigger1\"\n") + inline("/2", "").as_str(),
+            &["http-trigger1-component", "http-trigger2-component"],
+        ),
+        (
+            inline("/1", "") + inline("/2", "").as_str() + taken,
+            &["http-trigger1-component", "inline-component1"],
+        ),
+        (inline("/1", "id = \"no id of words\"\n"), &["inline-component1"]),
+    ] {
+        let app = parse(&format!("{HEAD}{text}")).unwrap();
+        let targets: Vec<_> = app.triggers.iter().map(|trigger| trigger.target.clone()).collect();
+        let expected: Vec<_> = expected.iter().map(|id| Target::Component((*id).into())).collect();
+        assert_eq!(targets, expected, "{text}");
+        assert!(
+            app.components.values().all(|component| component.source == Path::new("app/i.wasm"))
+        );
+    }
 }
 
 #[test]
