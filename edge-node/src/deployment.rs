@@ -25,12 +25,13 @@ use crate::diagnostic::ConfigError;
 use crate::edition::Edition;
 use crate::host::key_value::{Store, Stores};
 use crate::host::outbound::Network;
-use crate::instances::{Guest, Pool, Shared};
+use crate::instances::{Background, Guest, Pool, Shared};
 use crate::manifest::{App, Component, VariableSource};
 use crate::metrics::Metrics;
 use crate::node::{StartError, undefined_stores};
 use crate::router::Router;
 use crate::runtime_config::{RuntimeConfig, StoreConfig};
+use crate::share::Pools;
 use crate::site::{Identity, Running, Site, SiteLink};
 use crate::{engine, host, limits};
 
@@ -74,6 +75,8 @@ struct Workshop {
     engine: Engine,
     linker: Linker<Guest>,
     network: Arc<Network>,
+    pools: Pools,
+    background: Background,
     metrics: Arc<Metrics>,
     cache: Arc<Cache>,
     stopped: CancellationToken,
@@ -126,8 +129,21 @@ impl Deployment {
         let engine = engine::shared().map_err(|error| StartError::Engine(format!("{error:#}")))?;
         let linker = host::linker(&engine).map_err(|e| StartError::Engine(format!("{e:#}")))?;
         let (stores, files) = (Mutex::default(), Mutex::default());
-        let workshop =
-            Workshop { origin, engine, linker, network, metrics, cache, stopped, stores, files };
+        let threads = tokio::runtime::Handle::current().metrics().num_workers();
+        let (pools, background) = (Pools::new(), Background::beside(threads));
+        let workshop = Workshop {
+            origin,
+            engine,
+            linker,
+            network,
+            pools,
+            background,
+            metrics,
+            cache,
+            stopped,
+            stores,
+            files,
+        };
         let workshop = Arc::new(workshop);
         let site = Arc::clone(&workshop).make(plan, None).await?.site;
         workshop.metrics.application.serve(&site.identity);
@@ -273,12 +289,13 @@ impl Workshop {
         let kept = comparison.kept();
         let link = SiteLink::default();
         let (mut running, mut renewed) = (BTreeMap::new(), Vec::new());
+        let components = app.components.len();
         for (id, component) in app.components {
             let runs = match kept.get(&id) {
                 Some(kept) => kept.clone(),
                 None => {
                     renewed.push(id.clone());
-                    self.run(component, &compiled[&id], stores, &link)?
+                    self.run(component, &compiled[&id], stores, &link, components)?
                 }
             };
             running.insert(Arc::from(id), runs);
@@ -295,13 +312,14 @@ impl Workshop {
         Ok(Made { site, retired, renewed, is_changed: true })
     }
 
-    /// Links a component; starts no instance yet.
+    /// Links one of `components`; starts no instance yet.
     fn run(
         &self,
         component: Component,
         compiled: &Compiled,
         stores: &Arc<Stores>,
         link: &SiteLink,
+        components: usize,
     ) -> Result<Running, StartError> {
         let id = component.id.clone();
         let shared = Arc::new(Shared {
@@ -311,6 +329,8 @@ impl Workshop {
             cache: Arc::clone(&self.cache),
             network: Arc::clone(&self.network),
             site: Arc::clone(link),
+            shares: self.pools.shares(components),
+            background: self.background.clone(),
             metrics: Arc::clone(&self.metrics),
             stopped: self.stopped.clone(),
         });

@@ -42,6 +42,7 @@ mod reload;
 mod router;
 mod runtime_config;
 mod server;
+mod share;
 mod site;
 mod trace;
 
@@ -54,4 +55,4 @@ pub use self::host::upstream::{UpstreamOptions, UpstreamOptionsError, UpstreamPr
 pub use self::manifest::VariableSource;
 pub use self::node::{Node, Options, StartError};
 pub use self::reload::{ReloadError, Reloaded};
-pub use self::server::{TlsError, TlsFiles};
+pub use self::server::{ClientLimits, TlsError, TlsFiles};

@@ -32,9 +32,13 @@ pub const DEFAULT_INSTANCE_CONCURRENCY: usize = 16;
 /// The most a component may ask for.
 pub const MAX_INSTANCE_CONCURRENCY: usize = 128;
 /// Requests after which an instance is replaced: bounds what a guest can leak.
-pub const MAX_REQUESTS_PER_INSTANCE: usize = 10_000;
+pub const DEFAULT_REQUESTS_PER_INSTANCE: usize = 10_000;
+/// The most a component may ask for.
+pub const MAX_REQUESTS_PER_INSTANCE: usize = 1_000_000;
 /// An instance without work is dropped after this long.
-pub const INSTANCE_IDLE: Duration = Duration::from_secs(30);
+pub const DEFAULT_INSTANCE_IDLE_MS: u64 = 30_000;
+/// The most a component may ask for.
+pub const MAX_INSTANCE_IDLE_MS: u64 = 600_000;
 /// How long an instance may go on after its last response, for refreshes in the background.
 pub const POST_RETURN: Duration = Duration::from_secs(10);
 /// How much longer than its deadline a request may occupy an instance: then the instance is torn
@@ -42,12 +46,27 @@ pub const POST_RETURN: Duration = Duration::from_secs(10);
 pub const DEADLINE_GRACE: Duration = Duration::from_millis(250);
 /// Headers of one message as a guest sees them, with their bookkeeping.
 pub const MAX_FIELDS_BYTES: usize = 128 << 10;
+/// Handles to host objects (requests, headers, bodies) that an instance may hold, beside those of its
+/// requests. Each may be headers of the greatest size: this bounds what a guest keeps in the host's memory.
+pub const RESOURCES_PER_INSTANCE: usize = 64;
+/// Handles for each request that an instance may handle at a time.
+pub const RESOURCES_PER_REQUEST: usize = 32;
+/// The engine's own records (handles, tasks, streams, futures) for each of those.
+pub const HANDLES_PER_RESOURCE: usize = 8;
+/// Bytes that one call of a guest may hand to the host: a value of a store and more.
+pub const MAX_HOST_CALL_BYTES: usize = 4 << 20;
 /// Requests of one component in progress at a time.
-pub const MAX_COMPONENT_REQUESTS: usize = 256;
+pub const DEFAULT_COMPONENT_REQUESTS: usize = 256;
+/// The most a component may ask for.
+pub const MAX_COMPONENT_REQUESTS: usize = 1_024;
 /// Requests of one component that wait for one of those places.
-pub const MAX_COMPONENT_QUEUE: usize = 1_024;
+pub const DEFAULT_COMPONENT_QUEUE: usize = 1_024;
+/// The most a component may ask for.
+pub const MAX_COMPONENT_QUEUE: usize = 8_192;
 /// How long a request waits for a place before it is told to come back.
-pub const QUEUE_WAIT: Duration = Duration::from_millis(500);
+pub const DEFAULT_QUEUE_WAIT_MS: u64 = 500;
+/// The most a component may ask for.
+pub const MAX_QUEUE_WAIT_MS: u64 = 10_000;
 /// What such a request is told in `Retry-After`.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 /// Requests of one component handed to the instances and not yet taken up by one. A burst then
@@ -55,9 +74,14 @@ pub const RETRY_AFTER_SECONDS: u64 = 1;
 pub const DISPATCH_WIDTH: usize = 4;
 /// How long such a request keeps back those behind it.
 pub const DISPATCH_PATIENCE: Duration = Duration::from_millis(100);
+/// How long a request that finds no free instance, when no more may be started, waits to look again.
+pub const INSTANCE_RETRY: Duration = Duration::from_millis(5);
 
 // --- all instances -------------------------------------------------------------------------------
 
+/// One part in so many of each pool that all components share (instances, outbound requests, bytes of
+/// bodies) is divided among them and kept for each; the rest is for whoever comes first.
+pub const KEPT_PART: usize = 2;
 /// Instances alive at a time, over all components. Their memory is reserved address space only.
 pub const MAX_INSTANCES: u32 = 512;
 /// Core instances, memories and tables of one component after linking.
@@ -74,10 +98,18 @@ pub const MAX_WARM_SLOTS: u32 = 16;
 pub const KEEP_RESIDENT_BYTES: usize = 256 << 10;
 /// The native stack of one call into a guest.
 pub const GUEST_STACK_BYTES: usize = 512 << 10;
-/// Calls into guests at a time, each on a stack of its own.
-pub const MAX_GUEST_STACKS: u32 = 4_096;
-/// How often a running guest is interrupted to let others run and to have its budget checked.
-pub const EPOCH_TICK: Duration = Duration::from_millis(10);
+/// Calls into guests at a time, each on a stack of its own: one that runs and one that waits for each
+/// instance. A stack takes two of the memory mappings that Linux allows a process (65,530).
+pub const MAX_GUEST_STACKS: u32 = 2 * MAX_INSTANCES;
+/// How often a running guest is interrupted to have its budget checked.
+pub const EPOCH_TICK: Duration = Duration::from_millis(2);
+/// Processor time since its last request after which an instance runs in the background: it gives way
+/// at each tick, and at least one thread is kept free of such instances.
+pub const FOREGROUND_CPU: Duration = Duration::from_millis(2);
+/// The most that one call of the host counts as a guest's processor time.
+pub const MAX_HOST_CALL_CHARGE: Duration = Duration::from_millis(1);
+/// An instance with more memory than this is taken down aside, because giving back pages takes a while.
+pub const SLOW_DROP_BYTES: usize = 8 << 20;
 /// The greatest component file that is read.
 pub const MAX_COMPONENT_FILE_BYTES: u64 = 64 << 20;
 /// One line of a guest's output in the log; the rest of the line is cut.
@@ -89,6 +121,15 @@ pub const MAX_GUEST_LINES_PER_SECOND: u32 = 200;
 
 /// Open client connections.
 pub const MAX_CONNECTIONS: usize = 10_000;
+/// Open connections of one client (an address, or an IPv6 /64), unless it is a trusted proxy.
+pub const MAX_CONNECTIONS_PER_CLIENT: usize = 2_500;
+/// Clients whose rate is watched each by itself; when there are more, all share
+/// [`MAX_CLIENT_GROUPS`] until some have been quiet.
+pub const MAX_RATED_CLIENTS: usize = 1 << 16;
+/// Groups of clients, by a keyed hash, that share one rate when there are too many.
+pub const MAX_CLIENT_GROUPS: u64 = 1 << 12;
+/// Requests after which it is looked whether clients can be forgotten.
+pub const RATED_CLIENTS_SWEEP: u32 = 1_024;
 /// How long the node waits after a connection could not be accepted.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Headers of one request.

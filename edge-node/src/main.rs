@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use edge_node::{
-    FeedError, FeedOptions, FeedToken, Node, Options, TlsFiles, UpstreamOptions, VariableSource,
+    ClientLimits, FeedError, FeedOptions, FeedToken, Node, Options, TlsFiles, UpstreamOptions,
+    VariableSource,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -98,6 +99,9 @@ struct Up {
           value_parser = clap::value_parser!(u64).range(..=edge_node::limits::MAX_DRAIN_DELAY.as_secs()))]
     drain_delay: u64,
 
+    #[command(flatten)]
+    clients: ClientLimits,
+
     /// Stop when standard input ends: a parent that dies takes the node with it.
     #[arg(long)]
     exit_on_stdin_close: bool,
@@ -185,6 +189,7 @@ async fn run(up: Up) -> anyhow::Result<()> {
         watch: up.watch,
         drain_delay: Duration::from_secs(up.drain_delay),
         tls: up.tls_cert.zip(up.tls_key).map(|(cert, key)| TlsFiles { cert, key }),
+        clients: up.clients,
     })
     .await?;
     let mut closed = std::pin::pin!(stdin_closed(up.exit_on_stdin_close));

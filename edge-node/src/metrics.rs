@@ -64,6 +64,13 @@ pub(crate) struct OutboundLabels {
     pub(crate) outcome: &'static str,
 }
 
+/// Why something of a client was refused.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct ClientRefusal {
+    /// `rate`, `connections` or `uploads`.
+    pub(crate) reason: &'static str,
+}
+
 /// How a request was spared.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(crate) struct CollapseLabel {
@@ -183,6 +190,16 @@ pub(crate) struct Metrics {
     pub(crate) instances_live: Family<ComponentLabel, Gauge>,
     /// Instances that ended before their time.
     pub(crate) traps: Family<TrapLabels, Counter>,
+    /// The linear memory of all instances alive.
+    pub(crate) instance_memory_bytes: Family<ComponentLabel, Gauge>,
+    /// The bytes of request bodies that are in the node.
+    pub(crate) body_bytes: Gauge,
+    /// Outbound requests in progress.
+    pub(crate) outbound_in_flight: Family<ComponentLabel, Gauge>,
+    /// Requests and connections refused because their client has too many.
+    pub(crate) clients_refused: Family<ClientRefusal, Counter>,
+    /// Clients whose rate is watched.
+    pub(crate) rated_clients: Gauge,
     /// Requests refused because too many were in progress.
     pub(crate) rejected: Family<ComponentLabel, Counter>,
     /// The most linear memory that any instance held when it ended or last took a request.
@@ -225,6 +242,11 @@ impl Metrics {
             instances_started: Family::default(),
             instances_live: Family::default(),
             traps: Family::default(),
+            instance_memory_bytes: Family::default(),
+            body_bytes: Gauge::default(),
+            outbound_in_flight: Family::default(),
+            clients_refused: Family::default(),
+            rated_clients: Gauge::default(),
             rejected: Family::default(),
             memory_high_water_bytes: Family::default(),
             outbound: Family::default(),
@@ -255,6 +277,15 @@ impl Metrics {
         r.register("edge_instances_live", "Instances alive", self.instances_live.clone());
         r.register("edge_traps", "Instances ended before their time", self.traps.clone());
         r.register("edge_rejected", "Requests refused as too many", self.rejected.clone());
+        let help = "Requests and connections refused as too many of one client";
+        r.register("edge_clients_refused", help, self.clients_refused.clone());
+        let help = "Clients whose rate is watched";
+        r.register("edge_rated_clients", help, self.rated_clients.clone());
+        let help = "Linear memory of the instances alive";
+        r.register("edge_instance_memory_bytes", help, self.instance_memory_bytes.clone());
+        r.register("edge_body_bytes", "Request bodies in the node", self.body_bytes.clone());
+        let help = "Outbound requests in progress";
+        r.register("edge_outbound_in_flight", help, self.outbound_in_flight.clone());
         r.register(
             "edge_instance_memory_high_water_bytes",
             "The most linear memory that an instance held",

@@ -22,7 +22,7 @@ use crate::manifest::{App, VariableSource};
 use crate::metrics::Metrics;
 use crate::reload::{ReloadError, Reloaded, Reloader};
 use crate::runtime_config::RuntimeConfig;
-use crate::server::{Front, Tls, TlsError, TlsFiles};
+use crate::server::{ClientLimits, Front, Tls, TlsError, TlsFiles};
 use crate::{admin, server};
 
 /// What a node needs to know.
@@ -52,6 +52,8 @@ pub struct Options {
     pub drain_delay: Duration,
     /// The certificate that clients are shown; none for a plain port.
     pub tls: Option<TlsFiles>,
+    /// How much one client may ask.
+    pub clients: ClientLimits,
 }
 
 /// Why a node cannot start, in one sentence that says what to do.
@@ -138,7 +140,7 @@ impl Node {
         let start = Instant::now();
         let Options { listen, admin, watch, drain_delay, feed: follows, tls, .. } = options;
         let Options { manifest, runtime_config, cache_dir, variables, .. } = options;
-        let Options { upstreams, upstream_ca, .. } = options;
+        let Options { upstreams, upstream_ca, clients, .. } = options;
         let origin = Origin { manifest, runtime_config, cache_dir, variables };
         let plan = Plan::read(&origin)?;
         let tls = tls.map(Tls::load).transpose()?.map(Arc::new);
@@ -158,8 +160,8 @@ impl Node {
         };
 
         let life = Arc::new(Lifecycle::default());
-        let front =
-            Front::new(deployment.current(), Arc::clone(&metrics), Arc::clone(&life), tls.clone());
+        let (current, for_front) = (deployment.current(), Arc::clone(&metrics));
+        let front = Front::new(current, for_front, Arc::clone(&life), tls.clone(), clients);
         let reloader = Reloader::new(deployment, tls, Arc::clone(&metrics));
         let server = tokio::spawn(server::serve(listener, Arc::new(front)));
         let mut helpers = JoinSet::new();

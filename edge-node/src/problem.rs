@@ -36,6 +36,11 @@ pub(crate) enum Problem {
     FunctionFailed,
     /// The guest did not answer in time.
     FunctionTimeout,
+    /// The client makes more requests than it may.
+    RateLimited {
+        /// When it may make the next one.
+        retry_after_s: u32,
+    },
     /// Too many requests of this component are in progress.
     Overloaded,
 }
@@ -56,6 +61,7 @@ impl Problem {
             Self::TooManyUploads => "too-many-uploads",
             Self::FunctionFailed => "function-failed",
             Self::FunctionTimeout => "function-timeout",
+            Self::RateLimited { .. } => "rate-limited",
             Self::Overloaded => "overloaded",
         }
     }
@@ -70,7 +76,7 @@ impl Problem {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::TooManyUploads => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyUploads | Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::FunctionFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::FunctionTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
@@ -91,6 +97,7 @@ impl Problem {
             Self::TooManyUploads => "Too many request bodies of this client are on their way",
             Self::FunctionFailed => "The function failed",
             Self::FunctionTimeout => "The function did not answer in time",
+            Self::RateLimited { .. } => "The client makes too many requests",
             Self::Overloaded => "Too many requests are in progress",
         }
     }
@@ -114,10 +121,11 @@ impl Problem {
             Self::BodyTimeout => {
                 format!("the limit is {} seconds", limits::REQUEST_BODY_TIMEOUT.as_secs())
             }
-            Self::TooManyUploads => "try again after the time in Retry-After".to_owned(),
             Self::FunctionFailed => "the failure is logged under the trace id".to_owned(),
             Self::FunctionTimeout => "the request was given up at its deadline".to_owned(),
-            Self::Overloaded => "try again after the time in Retry-After".to_owned(),
+            Self::TooManyUploads | Self::RateLimited { .. } | Self::Overloaded => {
+                "try again after the time in Retry-After".to_owned()
+            }
         }
     }
 
@@ -136,8 +144,24 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(self, Self::Overloaded | Self::TooManyUploads) {
-            headers.insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_SECONDS));
+        match self {
+            Self::Overloaded | Self::TooManyUploads => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_SECONDS));
+            }
+            Self::RateLimited { retry_after_s } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_s));
+            }
+            Self::BadPath
+            | Self::BadHost
+            | Self::RouteNotFound
+            | Self::MethodNotSupported
+            | Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge
+            | Self::BodyIncomplete
+            | Self::BodyTimeout
+            | Self::FunctionFailed
+            | Self::FunctionTimeout => {}
         }
         response
     }

@@ -12,6 +12,11 @@ use crate::manifest::{Target, Trigger};
 /// Paths under it belong to the host.
 pub(crate) const WELL_KNOWN_PREFIX: &str = "/.well-known/spin/";
 
+/// Whether a path asks if the host is well.
+pub(crate) fn is_health(path: &str) -> bool {
+    path.strip_prefix(WELL_KNOWN_PREFIX) == Some("health")
+}
+
 /// The routes of an application.
 #[derive(Debug)]
 pub(crate) struct Router {

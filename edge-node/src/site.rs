@@ -19,7 +19,7 @@ use crate::edition::Edition;
 use crate::instances::Pool;
 use crate::manifest::{StaticResponse, Target, Trigger};
 use crate::problem::Problem;
-use crate::router::{Match, Router, WELL_KNOWN_PREFIX};
+use crate::router::{Match, Router, WELL_KNOWN_PREFIX, is_health};
 use crate::trace::Trace;
 
 /// The client address that Spin gives to a component called by another.
@@ -138,7 +138,7 @@ impl Site {
     /// Who answers.
     fn route(&self, uri: &Uri, client: SocketAddr, trace: &Trace) -> Routed {
         let path = uri.path();
-        if path.strip_prefix(WELL_KNOWN_PREFIX) == Some("health") {
+        if is_health(path) {
             let answered = Answered::of(Response::new(full("OK")), None, None);
             return Routed::Answered(Box::new(answered));
         }

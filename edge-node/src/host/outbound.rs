@@ -11,15 +11,18 @@ use std::time::Duration;
 
 use http::header::HOST;
 use http::{Request, Response};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::collapse::Collapser;
 use super::upstream::{Client, Patience, UpstreamOptions};
+use crate::body::guarded;
 use crate::cache::Cache;
 use crate::instances::{Active, Shared};
 use crate::limits;
 use crate::manifest::{chained_component, is_to_self};
-use crate::metrics::{Metrics, OutboundLabels};
+use crate::metrics::{ComponentLabel, Metrics, OutboundLabels};
 use crate::trace::TRACEPARENT;
 
 type IoResult = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -82,6 +85,29 @@ impl Network {
     }
 }
 
+/// One of its component's outbound requests in progress, to the end of the answer's body.
+struct OutboundPlace {
+    _share: OwnedSemaphorePermit,
+    in_flight: Gauge,
+}
+
+impl OutboundPlace {
+    /// None if the component has as many as it may.
+    fn take(shared: &Shared) -> Option<Self> {
+        let share = shared.shares.outbound.try_acquire(1)?;
+        let label = ComponentLabel { component: shared.component.id.as_str().into() };
+        let in_flight = shared.metrics.outbound_in_flight.get_or_create_owned(&label);
+        in_flight.inc();
+        Some(Self { _share: share, in_flight })
+    }
+}
+
+impl Drop for OutboundPlace {
+    fn drop(&mut self) {
+        self.in_flight.dec();
+    }
+}
+
 /// The hooks of one instance.
 pub(crate) struct Outbound {
     shared: Arc<Shared>,
@@ -130,12 +156,17 @@ impl WasiHttpHooks for Outbound {
         let (patience, longest) = (self.patience(options), self.patience(None));
         let shared = Arc::clone(&self.shared);
         Box::new(async move {
-            let answer = shared.network.send(&shared, request, patience, longest).await;
             let component = shared.component.id.clone();
+            let place = OutboundPlace::take(&shared);
+            let answer = match place {
+                Some(_) => shared.network.send(&shared, request, patience, longest).await,
+                None => Err((Error::ConnectionLimitReached, "too-many")),
+            };
             let outcome = answer.as_ref().map_or_else(|(_, outcome)| *outcome, |_| "ok");
             let labels = OutboundLabels { component, outcome };
             shared.metrics.outbound.get_or_create(&labels).inc();
             let response = answer.map_err(|(error, _)| error)?;
+            let response = response.map(|body| guarded(body, place));
             Ok((response, Box::new(async { Ok(()) }) as IoResult))
         })
     }

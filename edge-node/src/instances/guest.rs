@@ -9,6 +9,7 @@ use wasmtime::Engine;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::background::{Background, Place};
 use super::meter::Meter;
 use crate::cache::Cache;
 use crate::host::key_value::Stores;
@@ -16,7 +17,8 @@ use crate::host::outbound::{Network, Outbound};
 use crate::host::output::Output;
 use crate::limits;
 use crate::manifest::Component;
-use crate::metrics::Metrics;
+use crate::metrics::{ComponentLabel, Metrics};
+use crate::share::Shares;
 use crate::site::SiteLink;
 
 /// What the instances of one component share.
@@ -33,6 +35,10 @@ pub(crate) struct Shared {
     pub(crate) network: Arc<Network>,
     /// The way to the application's own components.
     pub(crate) site: SiteLink,
+    /// What it may have of the node's pools.
+    pub(crate) shares: Shares,
+    /// Where its instances go on that compute for long.
+    pub(crate) background: Background,
     /// Where everything is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// The node is gone.
@@ -62,6 +68,9 @@ impl Guest {
             .build();
         let memory_bytes = usize::try_from(component.hints.memory_mb << 20).unwrap_or(usize::MAX);
         let cpu_budget = Duration::from_millis(component.hints.cpu_budget_ms);
+        let place = Place::new(&shared.background);
+        let label = ComponentLabel { component: component.id.as_str().into() };
+        let live_bytes = shared.metrics.instance_memory_bytes.get_or_create_owned(&label);
         let active = Active::default();
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(limits::MAX_FIELDS_BYTES);
@@ -69,7 +78,7 @@ impl Guest {
             shared: Arc::clone(shared),
             table: ResourceTable::new(),
             open_stores: 0,
-            meter: Meter::new(memory_bytes, cpu_budget),
+            meter: Meter::new(memory_bytes, cpu_budget, place, live_bytes),
             wasi,
             http,
             outbound: Outbound::new(Arc::clone(shared), active.clone()),

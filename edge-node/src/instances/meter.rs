@@ -2,15 +2,18 @@
 //!
 //! Processor time is the time that guest code holds a thread, taken at each crossing between guest
 //! and host and checked at each epoch tick; it counts from the last request that the instance took.
-//! Time spent waiting in the host is not the guest's; time that the system gives to other processes
-//! is, so budgets are to be generous. A guest over budget traps: its instance ends, and no other.
+//! What the host does at the guest's call counts too, but for time spent waiting; so does time that
+//! the system gives to other processes, so budgets are to be generous. A guest over budget traps: its instance ends, and no other. One
+//! that computes for longer than most goes on in the `background`.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::gauge::Gauge;
 use wasmtime::{CallHook, ResourceLimiter, Store, UpdateDeadline};
 
 use super::Guest;
+use super::background::Place;
 use crate::limits;
 
 /// The guest asked for more linear memory than it may have.
@@ -48,14 +51,27 @@ pub(super) struct Meter {
     memory_bytes: usize,
     cpu_budget: Duration,
     cpu_used: Duration,
-    /// Since when guest code has been running; none while the host works or waits.
-    running_since: Option<Instant>,
+    /// When guest and host last crossed.
+    crossed: Instant,
+    place: Place,
+    /// Linear memory of all instances of the component.
+    live_bytes: Gauge,
 }
 
 impl Meter {
-    pub(super) fn new(memory_limit_bytes: usize, cpu_budget: Duration) -> Self {
-        let (memory_bytes, cpu_used, running_since) = (0, Duration::ZERO, None);
-        Self { memory_limit_bytes, memory_bytes, cpu_budget, cpu_used, running_since }
+    pub(super) fn new(
+        memory_limit_bytes: usize,
+        cpu_budget: Duration,
+        place: Place,
+        live_bytes: Gauge,
+    ) -> Self {
+        let (memory_bytes, cpu_used, crossed) = (0, Duration::ZERO, Instant::now());
+        Self { memory_limit_bytes, memory_bytes, cpu_budget, cpu_used, crossed, place, live_bytes }
+    }
+
+    /// This instance's place among those that compute for long.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Linear memory never shrinks: what it is now is also the most it was.
@@ -69,22 +85,43 @@ impl Meter {
     }
 
     fn cross(&mut self, hook: CallHook) {
-        match hook {
-            CallHook::CallingWasm | CallHook::ReturningFromHost => {
-                self.running_since = Some(Instant::now());
+        let now = Instant::now();
+        let passed = now.duration_since(self.crossed);
+        self.cpu_used += match hook {
+            CallHook::ReturningFromWasm | CallHook::CallingHost => passed,
+            CallHook::ReturningFromHost if self.place.has_waited() => Duration::ZERO,
+            // Not every wait is known of.
+            CallHook::ReturningFromHost => passed.min(limits::MAX_HOST_CALL_CHARGE),
+            CallHook::CallingWasm => {
+                self.place.has_waited();
+                Duration::ZERO
             }
-            CallHook::ReturningFromWasm | CallHook::CallingHost => {
-                self.cpu_used += self.running_since.take().map_or(Duration::ZERO, |t| t.elapsed());
-            }
-        }
+        };
+        self.crossed = now;
     }
 
-    fn check_cpu(&self) -> Result<(), CpuExceeded> {
+    /// What becomes of a guest that runs at a tick. After a wait the first tick comes at once, so a
+    /// guest that has hardly run goes on. The tick itself is a crossing, so what was used is known,
+    /// and the wait for its turn is not the guest's.
+    fn tick(&self) -> Result<UpdateDeadline, CpuExceeded> {
         if self.cpu_used > self.cpu_budget {
             return Err(CpuExceeded { budget: self.cpu_budget });
         }
-        Ok(())
+        if self.cpu_used < limits::FOREGROUND_CPU {
+            return Ok(UpdateDeadline::Continue(1));
+        }
+        Ok(UpdateDeadline::YieldCustom(1, self.place.turn()))
     }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.live_bytes.dec_by(gauge_value(self.memory_bytes));
+    }
+}
+
+fn gauge_value(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 impl ResourceLimiter for Meter {
@@ -98,6 +135,7 @@ impl ResourceLimiter for Meter {
         if total > self.memory_limit_bytes {
             return Err(MemoryExceeded { limit_bytes: self.memory_limit_bytes }.into());
         }
+        self.live_bytes.inc_by(gauge_value(total - self.memory_bytes));
         self.memory_bytes = total;
         Ok(true)
     }
@@ -119,10 +157,16 @@ pub(super) fn attach(store: &mut Store<Guest>) {
         store.data_mut().meter.cross(hook);
         Ok(())
     });
-    // At each tick a running guest gives way to other tasks of the thread.
+    // Not only what a guest computes, also what it has the host keep for it.
+    let hints = &store.data().shared.component.hints;
+    let per_request = limits::RESOURCES_PER_REQUEST * hints.instance_concurrency;
+    let resources = limits::RESOURCES_PER_INSTANCE + per_request;
+    store.data_mut().table.set_max_capacity(resources);
+    store.set_max_component_handles(limits::HANDLES_PER_RESOURCE * resources);
+    if let Some(table) = store.concurrent_resource_table() {
+        table.set_max_capacity(limits::HANDLES_PER_RESOURCE * resources);
+    }
+    store.set_hostcall_fuel(limits::MAX_HOST_CALL_BYTES);
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|store| {
-        store.data().meter.check_cpu()?;
-        Ok(UpdateDeadline::Yield(1))
-    });
+    store.epoch_deadline_callback(|store| Ok(store.data().meter.tick()?));
 }

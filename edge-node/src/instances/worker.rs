@@ -12,6 +12,7 @@
 //! keeps its [`Turn`] for no longer than [`limits::DISPATCH_PATIENCE`], so that the next one wakes
 //! another instance, which then takes up both: an instance can lose one wake only.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +21,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep_until};
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
@@ -29,6 +30,7 @@ use wasmtime_wasi_http::handler::{
     HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
 
+use super::background::Place;
 use super::meter::{self, CpuExceeded, MemoryExceeded};
 use super::{Guest, Shared};
 use crate::limits;
@@ -67,13 +69,39 @@ impl Turn {
 pub(super) struct Spawner {
     shared: Arc<Shared>,
     component: ProxyPre<Guest>,
+    /// How many instances the component may have by its own hint.
+    places: Arc<Semaphore>,
 }
+
+/// The component has as many instances as it may.
+#[derive(Debug)]
+pub(super) struct TooManyInstances;
+
+impl fmt::Display for TooManyInstances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the component has as many instances as it may")
+    }
+}
+
+impl std::error::Error for TooManyInstances {}
 
 impl Spawner {
     pub(super) fn new(shared: Arc<Shared>, component: ProxyPre<Guest>) -> Self {
-        Self { shared, component }
+        let places = Arc::new(Semaphore::new(shared.component.hints.max_instances));
+        Self { shared, component, places }
+    }
+
+    /// A place among the component's instances, and among all. Not waited for: meanwhile an instance
+    /// that is there already may take up the request.
+    fn place(&self) -> Result<InstancePlace, TooManyInstances> {
+        let own = Arc::clone(&self.places).try_acquire_owned().map_err(|_| TooManyInstances)?;
+        let shared = self.shared.shares.instances.try_acquire(1).ok_or(TooManyInstances)?;
+        Ok((own, shared))
     }
 }
+
+/// Held while an instance lives.
+type InstancePlace = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl HandlerState for Spawner {
     type StoreData = Guest;
@@ -81,6 +109,7 @@ impl HandlerState for Spawner {
     type WorkerState = Supervisor;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<Guest, Lifetime, Supervisor>> {
+        let place = self.place()?;
         let mut store = Store::new(&self.shared.engine, Guest::new(&self.shared));
         meter::attach(&mut store);
         let deadline = Duration::from_millis(self.shared.component.hints.deadline_ms);
@@ -88,12 +117,13 @@ impl HandlerState for Spawner {
         let proxy = tokio::time::timeout(deadline, started)
             .await
             .map_err(|_| wasmtime::format_err!("the instance did not start in time"))??;
-        let supervisor = Supervisor::new(Arc::clone(&self.shared));
+        let background = store.data().meter.place().clone();
+        let supervisor = Supervisor::new(Arc::clone(&self.shared), place);
         Ok(Instance {
             store,
             proxy,
             view: Guest::http,
-            expiration: Lifetime::new(deadline, &supervisor),
+            expiration: Lifetime::new(deadline, background, &supervisor),
             state: supervisor,
         })
     }
@@ -102,18 +132,22 @@ impl HandlerState for Spawner {
 /// When an instance's time is over.
 pub(super) struct Lifetime {
     request_limit: Duration,
+    idle_limit: Duration,
+    background: Place,
     was_stuck: Arc<AtomicBool>,
     has_expired: Arc<AtomicBool>,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Lifetime {
-    fn new(deadline: Duration, supervisor: &Supervisor) -> Self {
+    fn new(deadline: Duration, background: Place, supervisor: &Supervisor) -> Self {
         let request_limit = deadline + limits::DEADLINE_GRACE;
+        let hints = &supervisor.shared.component.hints;
+        let idle_limit = Duration::from_millis(hints.instance_idle_ms);
         let was_stuck = Arc::clone(&supervisor.was_stuck);
         let has_expired = Arc::clone(&supervisor.has_expired);
-        let timer = Box::pin(sleep_until(Instant::now() + limits::INSTANCE_IDLE));
-        Self { request_limit, was_stuck, has_expired, timer }
+        let timer = Box::pin(sleep_until(Instant::now() + idle_limit));
+        Self { request_limit, idle_limit, background, was_stuck, has_expired, timer }
     }
 }
 
@@ -124,8 +158,10 @@ impl WorkerExpiration for Lifetime {
         status: WorkerStatus,
         start: std::time::Instant,
     ) -> Poll<()> {
+        // It is polled when the instance has let go of its thread.
+        self.background.leave();
         let limit = match status {
-            WorkerStatus::Idle => limits::INSTANCE_IDLE,
+            WorkerStatus::Idle => self.idle_limit,
             WorkerStatus::Requests => self.request_limit,
             WorkerStatus::PostReturn if self.has_expired.load(Ordering::Relaxed) => {
                 limits::DEADLINE_GRACE
@@ -150,17 +186,18 @@ pub(super) struct Supervisor {
     was_stuck: Arc<AtomicBool>,
     /// A request was given up at its deadline: the instance takes no more.
     has_expired: Arc<AtomicBool>,
+    place: Arc<InstancePlace>,
 }
 
 impl Supervisor {
-    fn new(shared: Arc<Shared>) -> Self {
+    fn new(shared: Arc<Shared>, place: InstancePlace) -> Self {
         let label = ComponentLabel { component: shared.component.id.as_str().into() };
         shared.metrics.instances_started.get_or_create(&label).inc();
         shared.metrics.instances_live.get_or_create(&label).inc();
         static STARTED: AtomicU64 = AtomicU64::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let (was_stuck, has_expired) = (Arc::default(), Arc::default());
-        Self { shared, number, was_stuck, has_expired }
+        Self { shared, number, was_stuck, has_expired, place: Arc::new(place) }
     }
 
     fn kind_of(&self, error: &wasmtime::Error) -> &'static str {
@@ -181,7 +218,7 @@ impl WorkerState for Supervisor {
     type RequestData = Task;
 
     fn should_accept_request(&self, concurrent_count: usize, total_count: usize) -> ShouldAccept {
-        if total_count >= limits::MAX_REQUESTS_PER_INSTANCE {
+        if total_count >= self.shared.component.hints.requests_per_instance {
             ShouldAccept::Never
         } else if concurrent_count >= self.shared.component.hints.instance_concurrency {
             ShouldAccept::No
@@ -219,6 +256,7 @@ impl WorkerState for Supervisor {
         let high_water = metrics.memory_high_water_bytes.get_or_create_owned(&label);
         let bytes = i64::try_from(memory_bytes).unwrap_or(i64::MAX);
         high_water.set(high_water.get().max(bytes));
+        take_down(store, memory_bytes, Arc::clone(&self.place));
         let Err(error) = result else { return };
         // When the node stops, instances are cut off: nothing went wrong with them.
         if self.shared.stopped.is_cancelled() {
@@ -235,5 +273,20 @@ impl WorkerState for Supervisor {
             error = format!("{error:#}"),
             "instance ended"
         );
+    }
+}
+
+/// Drops the store and then its place. Giving back the pages of a big one takes milliseconds, in which
+/// the thread would serve nobody.
+fn take_down(store: Store<Guest>, memory_bytes: usize, place: Arc<InstancePlace>) {
+    let drop_all = move || {
+        drop(store);
+        drop(place);
+    };
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) if memory_bytes > limits::SLOW_DROP_BYTES => {
+            runtime.spawn_blocking(drop_all);
+        }
+        Ok(_) | Err(_) => drop_all(),
     }
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::limits;
 
-/// The hints of one component; what it does not say has a default in `limits`.
+/// The hints of one component; what it does not say has a default in `limits`. README.md lists them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Hints {
@@ -21,6 +21,18 @@ pub(crate) struct Hints {
     pub(crate) upstream_timeout_ms: u64,
     /// Wall time to the last byte of an outbound answer.
     pub(crate) upstream_total_timeout_ms: u64,
+    /// Requests in progress at a time, over all instances.
+    pub(crate) max_requests: usize,
+    /// Requests that wait for one of those places; with 0, none does.
+    pub(crate) max_queue: usize,
+    /// How long they wait, before 503.
+    pub(crate) queue_wait_ms: u64,
+    /// Instances alive at a time.
+    pub(crate) max_instances: usize,
+    /// Requests after which an instance is replaced.
+    pub(crate) requests_per_instance: usize,
+    /// How long an instance without work is kept.
+    pub(crate) instance_idle_ms: u64,
     /// Whether its answers go through the node's cache, which minds what they say of themselves.
     pub(crate) cache: bool,
 }
@@ -34,6 +46,12 @@ impl Default for Hints {
             deadline_ms: limits::DEFAULT_DEADLINE_MS,
             upstream_timeout_ms: limits::DEFAULT_UPSTREAM_TIMEOUT_MS,
             upstream_total_timeout_ms: limits::DEFAULT_UPSTREAM_TOTAL_TIMEOUT_MS,
+            max_requests: limits::DEFAULT_COMPONENT_REQUESTS,
+            max_queue: limits::DEFAULT_COMPONENT_QUEUE,
+            queue_wait_ms: limits::DEFAULT_QUEUE_WAIT_MS,
+            max_instances: limits::MAX_INSTANCES as usize,
+            requests_per_instance: limits::DEFAULT_REQUESTS_PER_INSTANCE,
+            instance_idle_ms: limits::DEFAULT_INSTANCE_IDLE_MS,
             cache: true,
         }
     }
@@ -62,17 +80,23 @@ impl Hints {
     }
 
     fn check_ranges(&self) -> Result<(), String> {
-        let concurrency = self.instance_concurrency as u64;
-        for (value, max) in [
-            (concurrency, limits::MAX_INSTANCE_CONCURRENCY as u64),
-            (self.memory_mb, limits::MAX_MEMORY_MB),
-            (self.cpu_budget_ms, limits::MAX_CPU_BUDGET_MS),
-            (self.deadline_ms, limits::MAX_DEADLINE_MS),
-            (self.upstream_timeout_ms, limits::MAX_UPSTREAM_TIMEOUT_MS),
-            (self.upstream_total_timeout_ms, limits::MAX_UPSTREAM_TOTAL_TIMEOUT_MS),
+        let count = |count: usize| count as u64;
+        for (value, least, most) in [
+            (count(self.instance_concurrency), 1, count(limits::MAX_INSTANCE_CONCURRENCY)),
+            (self.memory_mb, 1, limits::MAX_MEMORY_MB),
+            (self.cpu_budget_ms, 1, limits::MAX_CPU_BUDGET_MS),
+            (self.deadline_ms, 1, limits::MAX_DEADLINE_MS),
+            (self.upstream_timeout_ms, 1, limits::MAX_UPSTREAM_TIMEOUT_MS),
+            (self.upstream_total_timeout_ms, 1, limits::MAX_UPSTREAM_TOTAL_TIMEOUT_MS),
+            (count(self.max_requests), 1, count(limits::MAX_COMPONENT_REQUESTS)),
+            (count(self.max_queue), 0, count(limits::MAX_COMPONENT_QUEUE)),
+            (self.queue_wait_ms, 1, limits::MAX_QUEUE_WAIT_MS),
+            (count(self.max_instances), 1, limits::MAX_INSTANCES.into()),
+            (count(self.requests_per_instance), 1, count(limits::MAX_REQUESTS_PER_INSTANCE)),
+            (self.instance_idle_ms, 1, limits::MAX_INSTANCE_IDLE_MS),
         ] {
-            if value == 0 || value > max {
-                return Err(format!("must be from 1 to {max}, not {value}"));
+            if !(least..=most).contains(&value) {
+                return Err(format!("must be from {least} to {most}, not {value}"));
             }
         }
         Ok(())

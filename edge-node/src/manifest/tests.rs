@@ -139,6 +139,14 @@ fn errors_say_what_and_where() {
             "tool.tiffin.memory_mb: must be from 1",
         ),
         (
+            component_with("[component.a.tool.tiffin]\nmax_queue = 9000"),
+            "component.a.tool.tiffin.max_queue: must be from 0 to 8192, not 9000",
+        ),
+        (
+            component_with("[component.a.tool.tiffin]\nmax_instances = 513"),
+            "max_instances: must be from 1 to 512",
+        ),
+        (
             component_with("[component.a.tool.tiffin]\ndeadline_ms = 999999"),
             "component.a.tool.tiffin.deadline_ms: must be from 1 to 60000, not 999999",
         ),

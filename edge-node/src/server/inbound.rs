@@ -11,9 +11,8 @@
 //! a reset instead of its answer. What is refused is therefore drained, within bounds.
 //! Start at [`Intake::read`].
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -21,10 +20,12 @@ use http::header::EXPECT;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use wasmtime_wasi_http::WasiBody;
 
+use super::clients::Counts;
 use crate::body::{drain, full, guarded};
 use crate::limits;
 use crate::problem::Problem;
@@ -76,14 +77,16 @@ impl Drop for Upload {
 /// The bytes of all bodies, and who is slow with one.
 pub(super) struct Intake {
     free_bytes: Arc<Semaphore>,
-    slow: Slow,
+    slow: Arc<Counts>,
+    held_bytes: Gauge,
 }
 
 impl Intake {
-    /// With all bytes free.
-    pub(super) fn new() -> Self {
+    /// With all bytes free. `held_bytes` shows how many are not.
+    pub(super) fn new(held_bytes: Gauge) -> Self {
         let free_bytes = Arc::new(Semaphore::new(limits::MAX_BODIES_BYTES));
-        Self { free_bytes, slow: Slow::default() }
+        let slow = Counts::new(limits::MAX_SLOW_BODIES_PER_CLIENT);
+        Self { free_bytes, slow, held_bytes }
     }
 
     /// Reads a body to its end; the bytes it takes are free again when a guest has read it.
@@ -102,7 +105,7 @@ impl Intake {
             return Err(Problem::BodyTooLarge);
         }
         let deadline = Instant::now() + limits::REQUEST_BODY_TIMEOUT;
-        let mut held = Held { free_bytes: Arc::clone(&self.free_bytes), permit: None };
+        let mut held = Held::new(Arc::clone(&self.free_bytes), self.held_bytes.clone());
         let bytes = {
             let mut reading = std::pin::pin!(upload.collect(&mut held));
             match timeout(limits::SLOW_BODY_AFTER, &mut reading).await {
@@ -114,7 +117,7 @@ impl Intake {
                 }
             }
         };
-        Ok(guarded(full(bytes), held.permit))
+        Ok(guarded(full(bytes), held))
     }
 }
 
@@ -122,13 +125,19 @@ impl Intake {
 struct Held {
     free_bytes: Arc<Semaphore>,
     permit: Option<OwnedSemaphorePermit>,
+    held_bytes: Gauge,
 }
 
 impl Held {
+    fn new(free_bytes: Arc<Semaphore>, held_bytes: Gauge) -> Self {
+        Self { free_bytes, permit: None, held_bytes }
+    }
+
     fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
         let bytes = u32::try_from(bytes).map_err(|_| Problem::BodyTooLarge)?;
         let more = Arc::clone(&self.free_bytes).try_acquire_many_owned(bytes);
         let more = more.map_err(|_| Problem::Overloaded)?;
+        self.held_bytes.inc_by(bytes.into());
         match &mut self.permit {
             Some(permit) => permit.merge(more),
             None => self.permit = Some(more),
@@ -137,90 +146,37 @@ impl Held {
     }
 }
 
-/// How many bodies of each client are awaited. Only clients with at least one have an entry.
-#[derive(Default)]
-struct Slow(Mutex<HashMap<IpAddr, usize>>);
-
-impl Slow {
-    /// A place until the returned guard is dropped; none if the client has its share.
-    fn join(&self, client: IpAddr) -> Option<SlowGuard<'_>> {
-        let client = owner(client);
-        let mut counts = self.lock();
-        let count = counts.entry(client).or_default();
-        if *count >= limits::MAX_SLOW_BODIES_PER_CLIENT {
-            return None;
-        }
-        *count += 1;
-        Some(SlowGuard { slow: self, client })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct SlowGuard<'a> {
-    slow: &'a Slow,
-    client: IpAddr,
-}
-
-impl Drop for SlowGuard<'_> {
+impl Drop for Held {
     fn drop(&mut self) {
-        let mut counts = self.slow.lock();
-        if let Some(count) = counts.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.client);
-            }
-        }
-    }
-}
-
-/// Whom an address belongs to: an IPv6 client has a whole /64 to choose from.
-fn owner(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        let bytes = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        self.held_bytes.dec_by(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
     use std::sync::Arc;
 
+    use prometheus_client::metrics::gauge::Gauge;
     use tokio::sync::Semaphore;
 
-    use super::{Held, Slow};
-    use crate::limits;
+    use super::Held;
     use crate::problem::Problem;
-
-    #[test]
-    fn a_client_has_its_share_of_slow_bodies_and_leaves_no_trace() {
-        let slow = Slow::default();
-        let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        let mut places = Vec::new();
-        for n in 0..limits::MAX_SLOW_BODIES_PER_CLIENT {
-            places.push(slow.join(address(&format!("2001:db8::{n:x}"))).unwrap());
-        }
-        assert!(slow.join(address("2001:db8::ffff")).is_none(), "the same network");
-        assert!(slow.join(address("2001:db8:0:1::1")).is_some(), "another one");
-        assert!(slow.join(address("192.0.2.1")).is_some());
-        places.pop();
-        assert!(slow.join(address("2001:db8::ffff")).is_some());
-        places.clear();
-        assert!(slow.lock().is_empty());
-    }
 
     #[test]
     fn bodies_share_a_budget_of_bytes() {
         let free_bytes = Arc::new(Semaphore::new(100));
-        let held = || Held { free_bytes: Arc::clone(&free_bytes), permit: None };
+        let shown = Gauge::default();
+        let held = || Held::new(Arc::clone(&free_bytes), shown.clone());
         let (mut one, mut other) = (held(), held());
         one.grow(40).unwrap();
         one.grow(40).unwrap();
         assert_eq!(other.grow(21), Err(Problem::Overloaded));
+        assert_eq!(shown.get(), 80);
         drop(one);
         other.grow(100).unwrap();
+        assert_eq!(shown.get(), 100);
+        drop(other);
+        assert_eq!(shown.get(), 0);
     }
 }

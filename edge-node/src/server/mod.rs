@@ -7,6 +7,7 @@
 //! Start at [`serve`], then `connection` (protocols and their limits) and [`Front::answer`].
 
 mod access;
+mod clients;
 mod connection;
 mod inbound;
 mod pace;
@@ -29,16 +30,23 @@ use tokio::task::JoinSet;
 use wasmtime_wasi_http::WasiBody;
 
 use self::access::Access;
+pub use self::clients::ClientLimits;
+use self::clients::Clients;
 use self::inbound::{Intake, Upload};
 pub(crate) use self::tls::Tls;
 pub use self::tls::{TlsError, TlsFiles};
 use crate::deployment::Current;
 use crate::limits;
-use crate::metrics::Metrics;
+use crate::metrics::{ClientRefusal, Metrics};
 use crate::node::Lifecycle;
 use crate::problem::Problem;
+use crate::router::is_health;
 use crate::site::Answered;
 use crate::trace::Trace;
+
+const CONNECTIONS: ClientRefusal = ClientRefusal { reason: "connections" };
+const RATE: ClientRefusal = ClientRefusal { reason: "rate" };
+const UPLOADS: ClientRefusal = ClientRefusal { reason: "uploads" };
 
 /// What every connection needs.
 pub(crate) struct Front {
@@ -50,6 +58,7 @@ pub(crate) struct Front {
     life: Arc<Lifecycle>,
     /// None on a plain port.
     tls: Option<Arc<Tls>>,
+    clients: Clients,
 }
 
 /// Accepts connections until the node stops, then lets requests in progress finish within
@@ -76,11 +85,15 @@ pub(crate) async fn serve(listener: TcpListener, front: Arc<Front>) -> bool {
                 continue;
             }
         };
+        let Some(connected) = front.clients.connect(client.ip()) else {
+            front.count(&CONNECTIONS);
+            continue;
+        };
         let connection = connection::serve(stream, client, Arc::clone(&front), graceful.watcher());
         let counted = Counted::new(&front.metrics.connections);
         connections.spawn(async move {
             connection.await;
-            drop((counted, place));
+            drop((counted, place, connected));
         });
     }
     drop(listener);
@@ -110,8 +123,11 @@ impl Front {
         metrics: Arc<Metrics>,
         life: Arc<Lifecycle>,
         tls: Option<Arc<Tls>>,
+        limits: ClientLimits,
     ) -> Self {
-        Self { site, metrics, intake: Intake::new(), life, tls }
+        let intake = Intake::new(metrics.body_bytes.clone());
+        let clients = Clients::new(limits, metrics.rated_clients.clone());
+        Self { site, metrics, intake, life, tls, clients }
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<WasiBody> {
@@ -138,9 +154,22 @@ impl Front {
     ) -> Result<Request<WasiBody>, Problem> {
         let (mut head, body) = request.into_parts();
         let upload = Upload::new(body, &head.headers);
+        let client = self.clients.identify(&head.headers, client.ip());
+        if !is_health(head.uri.path()) {
+            self.clients.admit(client).inspect_err(|_| self.count(&RATE))?;
+        }
         let scheme = if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
         screen::clean(&mut head, scheme)?;
-        let body = self.intake.read(upload, client.ip()).await?;
+        let body = self.intake.read(upload, client).await;
+        let body = body.inspect_err(|problem| {
+            if *problem == Problem::TooManyUploads {
+                self.count(&UPLOADS);
+            }
+        })?;
         Ok(Request::from_parts(head, body))
+    }
+
+    fn count(&self, refusal: &ClientRefusal) {
+        self.metrics.clients_refused.get_or_create(refusal).inc();
     }
 }

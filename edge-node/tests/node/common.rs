@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use edge_node::{FeedOptions, Node, Options, StartError, VariableSource};
+use edge_node::{ClientLimits, FeedOptions, Node, Options, StartError, VariableSource};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -98,6 +99,11 @@ pub(crate) async fn start_following(manifest: &str, feed: FeedOptions) -> TestNo
     start_changed(manifest, |options| options.feed = feed).await.unwrap()
 }
 
+/// A node that lets one client have only so much.
+pub(crate) async fn start_for(manifest: &str, clients: ClientLimits) -> TestNode {
+    start_changed(manifest, |options| options.clients = clients).await.unwrap()
+}
+
 /// The same with the text of a runtime configuration.
 pub(crate) async fn try_start_with(
     manifest: &str,
@@ -151,6 +157,7 @@ async fn launch(
         watch: false,
         drain_delay: Duration::ZERO,
         tls: None,
+        clients: ClientLimits::default(),
     };
     change(&mut options);
     let node = Node::start(options).await?;
@@ -169,6 +176,15 @@ impl TestNode {
 
     pub(crate) async fn get(&self, target: &str) -> Answer {
         self.send(Request::get(self.url(target)), "").await
+    }
+
+    /// The status, after reading all of the answer; an error if it breaks off.
+    pub(crate) async fn try_get(&self, target: &str) -> Result<StatusCode, Box<dyn Error>> {
+        let request = Request::get(self.url(target)).body(Full::default())?;
+        let response = self.client.request(request).await?;
+        let status = response.status();
+        response.into_body().collect().await?;
+        Ok(status)
     }
 
     pub(crate) async fn send(
@@ -217,13 +233,14 @@ impl TestNode {
         let _ = stream.write_all(bytes).await;
         let mut answer = Vec::new();
         let mut piece = [0; 4096];
-        while let Ok(Ok(n)) =
-            tokio::time::timeout(Duration::from_millis(800), stream.read(&mut piece)).await
-        {
+        // The first word may take a while on a busy machine.
+        let mut patience = Duration::from_secs(20);
+        while let Ok(Ok(n)) = tokio::time::timeout(patience, stream.read(&mut piece)).await {
             if n == 0 {
                 break;
             }
             answer.extend_from_slice(&piece[..n]);
+            patience = Duration::from_millis(800);
         }
         String::from_utf8_lossy(&answer).into_owned()
     }

@@ -151,12 +151,12 @@ async fn too_many_at_once_are_told_to_come_back() {
         ("good", ""),
     ]))
     .await;
-    let asked = edge_node::limits::MAX_COMPONENT_REQUESTS + 40;
+    let asked = edge_node::limits::DEFAULT_COMPONENT_REQUESTS + 40;
     let answers =
         futures::future::join_all((0..asked).map(|_| node.get("/busy/slow?ms=2500"))).await;
     let (served, refused): (Vec<_>, Vec<_>) =
         answers.into_iter().partition(|answer| answer.status == StatusCode::OK);
-    assert_eq!(served.len(), edge_node::limits::MAX_COMPONENT_REQUESTS);
+    assert_eq!(served.len(), edge_node::limits::DEFAULT_COMPONENT_REQUESTS);
     for answer in &refused {
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.code(), "overloaded");

@@ -5,10 +5,12 @@
 mod common;
 
 mod cache;
+mod clients;
 mod components;
 mod composition;
 mod feed;
 mod hostile;
+mod isolation;
 mod lifecycle;
 mod outbound;
 mod reload;

@@ -61,7 +61,7 @@ async fn slow_uploads_are_given_up_and_hold_up_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_with_too_many_slow_uploads_is_told_so_and_takes_no_place() {
     let node = start(&guests(&[("a", "")])).await;
-    let mut uploads = slow_uploads(&node, limits::MAX_COMPONENT_REQUESTS + 44).await;
+    let mut uploads = slow_uploads(&node, limits::DEFAULT_COMPONENT_REQUESTS + 44).await;
     assert_prompt(&node, PROMPT).await;
     let mut refused = 0;
     for upload in &mut uploads {

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use spin_sdk::http::body::IncomingBodyExt as _;
-use spin_sdk::http::{FullBody, Request, Response, Result, StatusCode};
+use spin_sdk::http::{FullBody, IntoResponse as _, Request, Response, Result, StatusCode};
+use spin_sdk::wasip3::http::types;
 use spin_sdk::{http_service, key_value, variables};
+
+use super::hostile;
 
 type Answer = Response<FullBody<Bytes>>;
 
@@ -18,14 +21,24 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 static LAST_SEEN: Mutex<Option<String>> = Mutex::new(None);
 
 #[http_service]
-async fn handle(request: Request) -> Result<Answer> {
+async fn handle(request: Request) -> Result<types::Response> {
     let path = request.uri().path().to_owned();
+    match path.rsplit('/').next().unwrap_or_default() {
+        "loop" => hostile::spin_forever(),
+        "hog" => hostile::hog(),
+        "headers" => hostile::headers(),
+        "hoard" => hostile::hoard(),
+        "drip" => hostile::drip(),
+        "linger" => hostile::linger(),
+        _ => Ok(answer(request, &path).await?.into_response()?),
+    }
+}
+
+async fn answer(request: Request, path: &str) -> Result<Answer> {
     match path.rsplit('/').next().unwrap_or_default() {
         "ok" => text(StatusCode::OK, "ok"),
         "count" => text(StatusCode::OK, COUNT.fetch_add(1, Ordering::Relaxed).to_string()),
-        "loop" => spin_forever(),
         "burn" => burn(&request),
-        "hog" => hog(),
         "trap" => panic!("asked to trap"),
         "fail" => Err("asked to fail".into()),
         "talk" => talk(&request),
@@ -78,13 +91,6 @@ fn millis(request: &Request) -> u64 {
     query(request, "ms").and_then(|ms| ms.parse().ok()).unwrap_or(200)
 }
 
-fn spin_forever() -> Result<Answer> {
-    let mut turns = 0_u64;
-    loop {
-        turns = std::hint::black_box(turns.wrapping_add(1));
-    }
-}
-
 /// Works for a while, as an honest guest may.
 fn burn(request: &Request) -> Result<Answer> {
     let begin = std::time::Instant::now();
@@ -92,14 +98,6 @@ fn burn(request: &Request) -> Result<Answer> {
         std::hint::spin_loop();
     }
     text(StatusCode::OK, "burned")
-}
-
-/// Takes memory, and touches it, until the host says no.
-fn hog() -> Result<Answer> {
-    let mut blocks: Vec<Vec<u8>> = Vec::new();
-    loop {
-        blocks.push(std::hint::black_box(vec![1_u8; 1 << 20]));
-    }
 }
 
 /// Writes to both output streams: `lines` lines, and one without an end.
@@ -195,8 +193,8 @@ async fn relay(request: &Request) -> Result<Answer> {
     Ok(answer)
 }
 
-fn http_request(url: &str) -> Result<spin_sdk::http::Request<spin_sdk::http::EmptyBody>> {
-    let mut outbound = spin_sdk::http::Request::new(spin_sdk::http::EmptyBody::new());
+fn http_request(url: &str) -> Result<Request<spin_sdk::http::EmptyBody>> {
+    let mut outbound = Request::new(spin_sdk::http::EmptyBody::new());
     *outbound.uri_mut() = url.parse().map_err(|_| "bad url")?;
     Ok(outbound)
 }

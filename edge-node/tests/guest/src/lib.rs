@@ -6,3 +6,5 @@
 
 #[cfg(target_family = "wasm")]
 mod handler;
+#[cfg(target_family = "wasm")]
+mod hostile;
