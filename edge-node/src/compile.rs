@@ -130,6 +130,25 @@ fn load(
     cache_dir: &Path,
     component: &manifest::Component,
 ) -> Result<Compiled, LoadError> {
+    let compiled = load_unlinked(engine, cache_dir, component)?;
+    let foreign = (compiled.component.component_type().imports(engine))
+        .map(|(import, _)| import.to_owned())
+        .find(|import| !is_of_host(import));
+    match foreign {
+        Some(interface) => Err(LoadError::Unsatisfied { id: component.id.clone(), interface }),
+        None => Ok(compiled),
+    }
+}
+
+/// The machine code of one component, whatever it imports.
+///
+/// # Errors
+/// The file that cannot be read, the dependency that does not fit, or what is no component.
+pub(crate) fn load_unlinked(
+    engine: &Engine,
+    cache_dir: &Path,
+    component: &manifest::Component,
+) -> Result<Compiled, LoadError> {
     let start = Instant::now();
     let bytes = read_composed(component)?;
     let digest = hex(&bytes);
@@ -141,12 +160,6 @@ fn load(
     if !from_cache && let Err(error) = write_entry(&entry, &compiled) {
         // The node runs without a cache; it only starts more slowly next time.
         tracing::warn!(entry = %entry.display(), %error, "the compiled component cannot be cached");
-    }
-    let foreign = (compiled.component_type().imports(engine))
-        .map(|(import, _)| import.to_owned())
-        .find(|import| !is_of_host(import));
-    if let Some(interface) = foreign {
-        return Err(LoadError::Unsatisfied { id: component.id.clone(), interface });
     }
     let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (component, bytes) = (&component.id, bytes.len());

@@ -24,6 +24,7 @@ pub mod testing;
 mod admin;
 mod body;
 mod cache;
+pub mod check;
 mod compile;
 mod compose;
 mod deployment;
@@ -44,6 +45,7 @@ mod runtime_config;
 mod server;
 mod share;
 mod site;
+pub mod top;
 mod trace;
 
 pub use self::compile::{LoadError, compose_application};

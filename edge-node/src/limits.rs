@@ -394,3 +394,16 @@ pub const FEED_FIRST_RETRY: Duration = Duration::from_millis(100);
 pub const FEED_MAX_RETRY: Duration = Duration::from_secs(10);
 /// Bytes of a key by which a guest asks the node itself.
 pub const MAX_NODE_KEY_BYTES: usize = 4 << 10;
+
+// --- watching a node -----------------------------------------------------------------------------
+
+/// How long `top` waits between two questions.
+pub const TOP_INTERVAL: Duration = Duration::from_secs(1);
+/// How long both answers may take.
+pub const TOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes of one of them.
+pub const MAX_TOP_BYTES: usize = 8 << 20;
+/// Moments that rates are taken over.
+pub const TOP_MOMENTS: usize = 5;
+/// How soon the thread that reads keys notices that nobody wants them any more.
+pub const TOP_EVENT_WAIT: Duration = Duration::from_millis(200);

@@ -1,23 +1,28 @@
 //! The command line of edge-node.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use edge_node::check::{self, CheckOptions};
 use edge_node::{
-    ClientLimits, FeedError, FeedOptions, FeedToken, Node, Options, TlsFiles, UpstreamOptions,
-    VariableSource,
+    ClientLimits, FeedError, FeedOptions, FeedToken, Node, Options, Severity, TlsFiles,
+    UpstreamOptions, VariableSource, top,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+/// A request's memory is taken on one thread and given back on another, where glibc's allocator is slow.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs a Spin application close to its users.
 ///
-/// Logs are JSON lines on stderr; RUST_LOG sets their level (default: info).
+/// Logs of `up` are JSON lines on stderr; RUST_LOG sets their level (default: info).
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -29,10 +34,17 @@ struct Arguments {
 enum Command {
     /// Serve the application of a manifest until SIGTERM or SIGINT; SIGHUP reloads it.
     Up(Up),
+    /// Say all that is wrong with an application, without serving it.
+    ///
+    /// One line for each error and warning: the file, the line, the setting, and what to do. Fails if there is an error.
+    Check(Check),
+    /// Watch a running node: its routes, functions, cache, upstreams and feed. `q` quits.
+    Top(Top),
 }
 
+/// What names an application.
 #[derive(Debug, clap::Args)]
-struct Up {
+struct Application {
     /// The application's manifest.
     #[arg(long, value_name = "FILE", default_value = "spin.toml")]
     from: PathBuf,
@@ -42,14 +54,6 @@ struct Up {
     #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
     runtime_config_file: Option<PathBuf>,
 
-    /// Where clients are served; port 0 takes any free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000", env = "EDGE_LISTEN")]
-    listen: SocketAddr,
-
-    /// Where /metrics, /healthz, /readyz, POST /purge and POST /reload are served; keep it from the public.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3002", env = "EDGE_ADMIN")]
-    admin: SocketAddr,
-
     /// Where compiled components are kept, so that the next start is quick. Only this user may be
     /// able to write there.
     #[arg(long, value_name = "DIR", default_value = ".edge-node/cache", env = "EDGE_CACHE_DIR")]
@@ -58,6 +62,20 @@ struct Up {
     /// The value of an application variable; wins over SPIN_VARIABLE_<NAME>. May be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
     variable: Vec<(String, String)>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Up {
+    #[command(flatten)]
+    application: Application,
+
+    /// Where clients are served; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3000", env = "EDGE_LISTEN")]
+    listen: SocketAddr,
+
+    /// Where /metrics, /healthz, /readyz, POST /purge and POST /reload are served; keep it from the public.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3002", env = "EDGE_ADMIN")]
+    admin: SocketAddr,
 
     #[command(flatten)]
     feed: Feed,
@@ -144,6 +162,28 @@ fn parse_token(text: &str) -> Result<FeedToken, std::convert::Infallible> {
     Ok(FeedToken::Text(text.to_owned()))
 }
 
+#[derive(Debug, clap::Args)]
+struct Check {
+    #[command(flatten)]
+    application: Application,
+
+    /// Print one JSON document instead: {"errors", "warnings", "problems": [{"severity", "file", "position", "place",
+    /// "message"}]}.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Top {
+    /// The node's admin address.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3002", env = "EDGE_ADMIN")]
+    admin: SocketAddr,
+
+    /// Print the numbers since the node's start as plain text, and end.
+    #[arg(long)]
+    once: bool,
+}
+
 fn parse_variable(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').ok_or("must be NAME=VALUE")?;
     Ok((pair.0.to_owned(), pair.1.to_owned()))
@@ -151,7 +191,25 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Command::Up(up) = Arguments::parse().command;
+    let outcome = match Arguments::parse().command {
+        Command::Up(up) => {
+            start_log();
+            run(up).await.map(|()| ExitCode::SUCCESS)
+        }
+        Command::Check(check) => show_check(check),
+        Command::Top(Top { admin, once: false }) => {
+            top::watch(admin).await.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
+        Command::Top(Top { admin, once: true }) => show_top(admin).await,
+    };
+    outcome.unwrap_or_else(|error| {
+        // For the person who typed the command: one plain sentence, not a log line.
+        eprintln!("edge-node: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .json()
@@ -161,27 +219,49 @@ async fn main() -> ExitCode {
         // A complaint on stderr that stderr has no reader would panic.
         .log_internal_errors(false)
         .init();
-    match run(up).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // For the person who typed the command: one plain sentence, not a log line.
-            eprintln!("edge-node: {error:#}");
-            ExitCode::FAILURE
+}
+
+async fn show_top(admin: SocketAddr) -> anyhow::Result<ExitCode> {
+    let text = top::once(admin).await?;
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_check(Check { application, json }: Check) -> anyhow::Result<ExitCode> {
+    let report = check::check(&CheckOptions {
+        manifest: application.from,
+        runtime_config: application.runtime_config_file,
+        cache_dir: application.cache_dir,
+        variables: VariableSource::from_process(application.variable.into_iter().collect()),
+    });
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else {
+        for problem in &report.problems {
+            let severity = match problem.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            };
+            writeln!(out, "{severity}: {problem}")?;
         }
+        writeln!(out, "errors: {}, warnings: {}", report.errors, report.warnings)?;
     }
+    Ok(if report.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn run(up: Up) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let given: BTreeMap<String, String> = up.variable.into_iter().collect();
+    let application = up.application;
+    let given: BTreeMap<String, String> = application.variable.into_iter().collect();
     let node = Node::start(Options {
-        manifest: up.from,
-        runtime_config: up.runtime_config_file,
+        manifest: application.from,
+        runtime_config: application.runtime_config_file,
         listen: up.listen,
         admin: up.admin,
-        cache_dir: up.cache_dir,
+        cache_dir: application.cache_dir,
         variables: VariableSource::from_process(given),
         feed: up.feed.options()?,
         upstreams: up.upstream,

@@ -118,6 +118,7 @@ mod tests {
 
     fn router(routes: &[&str]) -> Result<(Router, Vec<String>), String> {
         let trigger = |(index, route): (usize, &&str)| Trigger {
+            place: format!("trigger.http[{index}]"),
             route: Some((*route).to_owned()),
             target: Target::Component(format!("{route}#{index}")),
         };

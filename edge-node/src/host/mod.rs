@@ -4,6 +4,7 @@
 //! directory is opened, no socket allowed, no environment inherited.
 
 pub(crate) mod collapse;
+pub(crate) mod imports;
 pub(crate) mod key_value;
 mod node_keys;
 pub(crate) mod outbound;

@@ -41,6 +41,17 @@ use crate::problem::Problem;
 use crate::trace::TraceId;
 use crate::{limits, manifest};
 
+/// Whether a compiled component fits this host: a component that can be instantiated.
+///
+/// # Errors
+/// Names the import that this host does not offer, or the export that is missing.
+pub(crate) fn link(
+    linker: &Linker<Guest>,
+    compiled: &Component,
+) -> wasmtime::Result<ServicePre<Guest>> {
+    ServicePre::new(linker.instantiate_pre(compiled)?)
+}
+
 /// All instances of one component.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
@@ -60,7 +71,7 @@ impl Pool {
         compiled: &Component,
         shared: Arc<Shared>,
     ) -> wasmtime::Result<Self> {
-        let service = ServicePre::new(linker.instantiate_pre(compiled)?)?;
+        let service = link(linker, compiled)?;
         let hints = &shared.component.hints;
         // More could only wait for an instance, and that is what the queue is for.
         let at_most = hints.max_instances.saturating_mul(hints.instance_concurrency);

@@ -170,7 +170,7 @@ fn check_trigger(
             return Err(Fault::new(&place, message));
         }
     };
-    Ok(Trigger { route, target })
+    Ok(Trigger { place, route, target })
 }
 
 /// The id that Spin would give: after the trigger, else the next free number.
@@ -227,9 +227,13 @@ fn check_component(
         .collect();
     let (allowed_hosts, bad) = AllowedHosts::parse_good(hosts);
     bad.into_iter().for_each(|message| faults.add(&hosts_at, message));
-    for label in &raw.key_value_stores {
-        if let Err(message) = check_label(label) {
-            faults.add(&at("key_value_stores"), message);
+    let mut key_value_stores = BTreeSet::new();
+    for label in raw.key_value_stores {
+        match check_label(&label) {
+            Ok(()) => {
+                key_value_stores.insert(label);
+            }
+            Err(message) => faults.add(&at("key_value_stores"), message),
         }
     }
     let (hints, bad) = raw.tool.remove(OUR_TOOL).map(Hints::read).unwrap_or_default();
@@ -249,7 +253,7 @@ fn check_component(
         environment: raw.environment.into_iter().collect(),
         variables: values,
         allowed_hosts,
-        key_value_stores: raw.key_value_stores.into_iter().collect(),
+        key_value_stores,
         dependencies: Vec::new(),
         hints,
     })

@@ -77,8 +77,10 @@ impl Component {
 }
 
 /// One `[[trigger.http]]`.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Trigger {
+    /// Its place in the file.
+    pub(crate) place: String,
     /// The route as written; none for a private one, which only other components reach.
     pub(crate) route: Option<String>,
     /// Who answers.
@@ -111,31 +113,36 @@ impl App {
     /// # Errors
     /// When the file cannot be read, or all that is not valid in it: shapes, names, references, variables without a value.
     pub(crate) fn load(path: &Path, variables: &VariableSource) -> Result<Self, ConfigError> {
-        let document = Document::load(path, "--from").map_err(ConfigError)?;
-        Self::read(document, path.parent().unwrap_or(Path::new("")), variables)
+        let (app, found) = Self::inspect(path, variables);
+        ConfigError::among(&found)?;
+        app.ok_or(ConfigError(found))
     }
 
-    /// The same for a manifest that was read.
+    /// The same for one who wants to know everything: what is good of the manifest, and all that is not.
+    pub(crate) fn inspect(
+        path: &Path,
+        variables: &VariableSource,
+    ) -> (Option<Self>, Vec<Diagnostic>) {
+        match Document::load(path, "--from") {
+            Ok(document) => Self::read(document, path.parent().unwrap_or(Path::new("")), variables),
+            Err(found) => (None, found),
+        }
+    }
+
     fn read(
         document: Document,
         dir: &Path,
         variables: &VariableSource,
-    ) -> Result<Self, ConfigError> {
+    ) -> (Option<Self>, Vec<Diagnostic>) {
         let mut found = Vec::new();
-        let Some(raw) = document.read(&mut found) else { return Err(ConfigError(found)) };
-        let (app, faults) = check::check(raw, dir, variables);
+        let Some(raw) = document.read(&mut found) else { return (None, found) };
+        let (mut app, faults) = check::check(raw, dir, variables);
         found.extend(faults.into_iter().map(|fault| document.error(&fault.place, fault.message)));
-        ConfigError::among(&found)?;
         let warn = |fault: check::Fault| document.warning(&fault.place, fault.message);
-        let warnings = app.warnings.into_iter().map(warn).collect();
-        Ok(Self {
-            name: app.name,
-            version: app.version,
-            components: app.components,
-            triggers: app.triggers,
-            warnings,
-            document,
-        })
+        let warnings: Vec<_> = std::mem::take(&mut app.warnings).into_iter().map(warn).collect();
+        found.extend(warnings.iter().cloned());
+        let check::Checked { name, version, components, triggers, warnings: _ } = app;
+        (Some(Self { document, name, version, components, triggers, warnings }), found)
     }
 }
 

@@ -12,9 +12,13 @@ const TRIGGER: &str = "[[trigger.http]]\nroute = \"/\"\ncomponent = \"a\"\n";
 const COMPONENT: &str = "[component.a]\nsource = \"a.wasm\"\n";
 
 fn parse_with(text: &str, source: &VariableSource) -> Result<App, String> {
-    let document = Document::parse("spin.toml".to_owned(), text.to_owned()).map_err(ConfigError);
-    let app = document.and_then(|document| App::read(document, Path::new("app"), source));
-    app.map_err(|error| error.to_string())
+    let document = Document::parse("spin.toml".to_owned(), text.to_owned());
+    let (app, found) = match document {
+        Ok(document) => App::read(document, Path::new("app"), source),
+        Err(found) => (None, found),
+    };
+    ConfigError::among(&found).map_err(|error| error.to_string())?;
+    Ok(app.unwrap())
 }
 
 fn parse(text: &str) -> Result<App, String> {

@@ -209,6 +209,30 @@ fn the_program_says_what_is_wrong_and_exits_with_an_error() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn top_shows_a_node_and_says_when_there_is_none() {
+    let node = start(&guests(&[("a", "")])).await;
+    for _ in 0..3 {
+        node.get("/a/ok").await;
+    }
+    let admin = node.node.admin_address;
+    // The node counts an answer when it has been sent, which may be a moment after it was read.
+    node.until_metrics(r#"edge_requests_total{component="a",route="/a/...",status="2xx"} 3"#).await;
+    let shown = edge_node::top::once(admin).await.unwrap();
+    let line = |start: &str| {
+        let line = shown.lines().find(|line| line.trim_start().starts_with(start));
+        line.unwrap_or_else(|| panic!("no {start} in {shown}"))
+            .split_whitespace()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(line("ready | requests 3")[..4], ["ready", "|", "requests", "3"]);
+    assert_eq!(line("/a/..."), ["/a/...", "a", "3", "0"]);
+    assert_eq!(line("cache_uris")[..2], ["cache_uris", "0"]);
+    assert!(node.node.shutdown().await);
+    let error = edge_node::top::once(admin).await.unwrap_err().to_string();
+    assert!(error.contains("no answer from") && error.contains("--admin"), "{error}");
+}
+
 #[test]
 fn the_program_logs_json_and_stops_on_sigterm() {
     use std::io::{BufRead as _, BufReader};
