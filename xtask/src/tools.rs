@@ -56,14 +56,14 @@ pub(crate) fn bench(args: &Args) -> Result<ExitCode> {
 fn bench_edge(args: &[OsString]) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
     let programs = workspace.target_dir.join("release");
-    let edge = programs.join("edge-node");
-    let with_edge = with_program(args, "--edge", &edge);
+    let with_edge = with_program(args, "--edge", &programs.join("edge-node"));
+    let with_both = with_program(&with_edge, "--core", &programs.join("core-service"));
     functions::build(&workspace, Selection::EdgeAndFixtures)?;
     if with_edge != args {
         build_release(&workspace, &["edge-node"])?;
     }
     build_release(&workspace, &["core-service", "tiffin-bench"])?;
-    finish(Command::new(programs.join("tiffin-bench")).args(with_edge))
+    finish(Command::new(programs.join("tiffin-bench")).args(with_both))
 }
 
 /// One call of cargo builds both, so that it chooses each dependency's features once; the program is

@@ -135,6 +135,10 @@ pub const PURGE_PAUSE: Duration = Duration::from_millis(5);
 pub const PURGE_CROWD_FOR: Duration = Duration::from_secs(5);
 /// The same of a quick run.
 pub const PURGE_CROWD_FOR_QUICK: Duration = Duration::from_secs(2);
+/// Edits at the core whose visibility at the edge is timed.
+pub const EDITS: i64 = 300;
+/// The same of a quick run.
+pub const EDITS_QUICK: i64 = 60;
 /// Starts that are timed.
 pub const STARTS: usize = 11;
 /// The same of a quick run.

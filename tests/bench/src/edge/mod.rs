@@ -2,13 +2,15 @@
 //!
 //! Two comparisons ([`track`]): as a *cache* of an origin's 8 KiB menu beside nginx and Varnish, and as a host that
 //! *computes*, one WebAssembly component beside `wasmtime serve`, and beside workerd with its twin in JavaScript.
-//! Then what a cache has to get right ([`correctness`]), and the node's own [`start`]. [`peers`] finds and installs
+//! Then what a cache has to get right ([`correctness`]), how soon it shows what the core commits ([`news`]), and the
+//! node's own [`start`]. [`peers`] finds and installs
 //! those others, [`server`] starts them as [`config`] has it, [`measure`] is one measurement; [`origin`] is behind
 //! the caches.
 
 pub mod config;
 pub mod correctness;
 pub mod measure;
+pub mod news;
 pub mod origin;
 pub mod peers;
 pub mod plan;
@@ -25,6 +27,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use correctness::{Correctness, Purges};
 use measure::{Gets, Measurement};
+use news::News;
 use origin::Origin;
 use peers::Peers;
 use plan::Plan;
@@ -40,10 +43,13 @@ pub struct EdgeArgs {
     /// edge-node's program, built for release.
     #[arg(long)]
     edge: PathBuf,
+    /// The core's program, built for release; without it nobody knows how soon its edits are seen.
+    #[arg(long)]
+    core: Option<PathBuf>,
     /// The benchmark's guest.
     #[arg(long, default_value = "target/functions/bench-guest.wasm")]
     guest: PathBuf,
-    /// The application whose start is timed.
+    /// The application whose start is timed, and that is asked for news.
     #[arg(long, default_value = "spin.toml")]
     manifest: PathBuf,
     /// Fewer rounds, shorter measurements: ends within three minutes.
@@ -58,7 +64,7 @@ pub struct EdgeArgs {
     /// Install the peers that are missing: nginx and Varnish by apt, workerd by npm, wasmtime by cargo.
     #[arg(long)]
     install_peers: bool,
-    /// Only these scenarios (cache, correctness, compute, start); their figures alone are reported.
+    /// Only these scenarios (cache, correctness, compute, news, start); their figures alone are reported.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }
@@ -72,6 +78,8 @@ pub struct Findings {
     pub correctness: Vec<Correctness>,
     /// What became of purges.
     pub purges: Option<Purges>,
+    /// How soon the edge shows what the core commits.
+    pub news: Option<News>,
     /// What starts took.
     pub starts: Option<Starts>,
     /// What should not have happened.
@@ -124,10 +132,21 @@ pub async fn run(args: EdgeArgs) -> anyhow::Result<ExitCode> {
         peers,
     )?;
     let mut findings = Findings::default();
+    let manifest = std::path::absolute(&args.manifest)?;
     if plan.start {
-        let manifest = std::path::absolute(&args.manifest)?;
         findings.starts = Some(start::run(&bench, &manifest, &plan, &mut progress).await?);
         progress.prepared(plan.start_s());
+    }
+    if plan.news
+        && let Some(core) = &args.core
+    {
+        let core = std::path::absolute(core)?;
+        let clients = pinned.then_some(CLIENTS_PROCESSOR);
+        match news::run(&bench, &core, &manifest, clients, &plan, &mut progress).await {
+            Ok(found) => findings.news = Some(found),
+            // The rest is worth measuring all the same.
+            Err(error) => findings.faults.push(format!("news: {error:#}")),
+        }
     }
     if plan.cache || plan.correctness {
         caches(&bench, &plan, &mut progress, &mut findings).await?;
@@ -168,13 +187,13 @@ async fn caches(
     let mut origin = Origin::start().await?;
     let target = format!("/origin/menu?ttl={}", limits::HIT_TTL_S);
     let manifest = bench.manifest(origin.address)?;
-    let mut servers = vec![bench.edge_node(EDGE_NODE, &manifest, &target).await?];
+    let mut servers = vec![bench.edge_node(EDGE_NODE, &manifest, &[], &target).await?];
     servers.extend(bench.nginx(NGINX, origin.address, &target).await?);
     servers.extend(bench.varnish(origin.address, &target).await?);
     let quiet = servers.len();
     progress.prepared(plan::PREPARATION_S);
     if plan.cache {
-        servers.push(bench.edge_node(EDGE_NODE_LOGGED, &manifest, &target).await?);
+        servers.push(bench.edge_node(EDGE_NODE_LOGGED, &manifest, &[], &target).await?);
         servers.extend(bench.nginx(NGINX_LOGGED, origin.address, &target).await?);
         let gets = Gets::new(&target, origin::document(0));
         track::run(report::CACHE, &servers, &gets, plan, progress, findings).await?;
@@ -221,7 +240,7 @@ async fn compute(
     // Nothing asks it; the manifest names one.
     let origin = process::free_address()?;
     let manifest = bench.manifest(origin)?;
-    let mut servers = vec![bench.edge_node(EDGE_NODE, &manifest, TARGET).await?];
+    let mut servers = vec![bench.edge_node(EDGE_NODE, &manifest, &[], TARGET).await?];
     servers.extend(bench.wasmtime_serve(TARGET).await?);
     servers.extend(bench.workerd(TARGET).await?);
     let html = tiffin_bench_guest::render::render(tiffin_bench_guest::MENU, "en")?;

@@ -25,11 +25,13 @@ pub struct Plan {
     pub correctness: bool,
     /// Whether hosts of functions are compared.
     pub compute: bool,
+    /// Whether edits at the core are looked for at the edge.
+    pub news: bool,
     /// Whether the node's start is timed.
     pub start: bool,
 }
 
-const SCENARIOS: [&str; 4] = ["cache", "correctness", "compute", "start"];
+const SCENARIOS: [&str; 5] = ["cache", "correctness", "compute", "news", "start"];
 
 const fn window(warm_up_ms: u64, measure_ms: u64) -> Window {
     Window {
@@ -53,6 +55,7 @@ impl Plan {
             cache: wanted("cache"),
             correctness: wanted("correctness"),
             compute: wanted("compute"),
+            news: wanted("news"),
             start: wanted("start"),
         })
     }
@@ -75,6 +78,9 @@ impl Plan {
         }
         if self.compute {
             expected_s += self.track_s(3, 0);
+        }
+        if self.news {
+            expected_s += if self.quick { 10.0 } else { 25.0 };
         }
         if self.start {
             expected_s += self.start_s();

@@ -87,17 +87,26 @@ impl Bench {
         Ok(Self { edge, guest, logs, compiled, processor, peers, folder })
     }
 
+    /// A folder of its own for something that runs.
+    pub fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.folder.path().join(name);
+        fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
     /// Starts edge-node on a manifest, ready when it answers 200 at `ready_at`.
     pub async fn edge_node(
         &self,
         name: &'static str,
         manifest: &Path,
+        arguments: &[String],
         ready_at: &str,
     ) -> anyhow::Result<Server> {
         let (address, admin) = (free_address()?, free_address()?);
         let mut command = command_on(self.processor, &self.edge);
         command.arg("up").arg("--from").arg(manifest).arg("--cache-dir").arg(&self.compiled);
         command.args(["--listen", &address.to_string(), "--admin", &admin.to_string()]);
+        command.args(arguments);
         // Warnings only: no other server writes a line for each request either.
         let level = if name == EDGE_NODE_LOGGED { "info" } else { "warn" };
         command.env("RUST_LOG", level);
@@ -119,8 +128,7 @@ impl Bench {
         ready_at: &str,
     ) -> anyhow::Result<Option<Server>> {
         let Ok(peer) = &self.peers.nginx else { return Ok(None) };
-        let folder = self.folder.path().join(name);
-        fs::create_dir(&folder)?;
+        let folder = self.folder(name)?;
         let user = (fs::metadata(&folder)?.uid() == 0).then_some("root");
         let address = free_address()?;
         let logged = name == NGINX_LOGGED;

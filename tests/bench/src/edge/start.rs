@@ -44,7 +44,7 @@ pub async fn run(
     // The first one compiles.
     for _ in 0..=count {
         let started = Instant::now();
-        let server = bench.edge_node(EDGE_NODE, manifest, FIRST).await?;
+        let server = bench.edge_node(EDGE_NODE, manifest, &[], FIRST).await?;
         times_ms.push(started.elapsed().as_secs_f64() * 1_000.0);
         resident_mib.extend(usage::resident_mib(server.process.pid()));
         server.process.stop().await?;

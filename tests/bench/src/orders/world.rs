@@ -8,13 +8,13 @@ use super::greet;
 use super::measure::Running;
 use super::request::{Buyers, TokenUse};
 use super::store::{self, Item};
+use crate::catalogue::{item_row, store_rows};
 use crate::limits;
 use crate::process::{Process, end_of};
 use crate::progress::Progress;
 use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum as _;
 use core_service::auth::keys::Keys;
-use serde_json::{Value, json};
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -259,42 +259,29 @@ impl World {
     }
 }
 
+/// What everything costs.
+const PRICE_MINOR: i64 = 1_200;
+
 /// The catalogue: one hot item, items that sell out, and many items of many stores, all always served.
 fn catalogue_rows() -> String {
     let mut rows = store_rows("hot-store");
-    rows.push(item_row("hot-store", "hot", limits::HUGE_STOCK_UNITS));
+    rows.push(item_row("hot-store", "hot", limits::HUGE_STOCK_UNITS, PRICE_MINOR));
     for n in 0..limits::SCARCE_ITEMS {
-        rows.push(item_row("hot-store", &format!("scarce-{n}"), limits::SCARCE_STOCK_UNITS));
+        rows.push(item_row(
+            "hot-store",
+            &format!("scarce-{n}"),
+            limits::SCARCE_STOCK_UNITS,
+            PRICE_MINOR,
+        ));
     }
     for store in 0..limits::WIDE_STORES {
         let name = format!("store-{store}");
         rows.extend(store_rows(&name));
         for n in 0..limits::WIDE_ITEMS / limits::WIDE_STORES {
-            rows.push(item_row(&name, &format!("wide-{n}"), limits::HUGE_STOCK_UNITS));
+            rows.push(item_row(&name, &format!("wide-{n}"), limits::HUGE_STOCK_UNITS, PRICE_MINOR));
         }
     }
     rows.iter().map(|row| format!("{row}\n")).collect()
-}
-
-fn store_rows(name: &str) -> Vec<Value> {
-    let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-    vec![
-        json!({
-            "kind": "store", "ref": name, "name": {"en": "A store"}, "lang": "en", "currency": "EUR",
-            "time_zone": "Europe/Berlin", "address": "Main Street 1",
-            "location": {"lat": 52.52, "lng": 13.405}, "fulfilment": ["pickup"],
-            "hours": [{"days": days, "from": "00:00", "to": "24:00"}],
-            "tax": {"inclusive": true, "classes": {"food": 70_000}, "fee_class": "food"},
-        }),
-        json!({"kind": "category", "store": name, "ref": "all", "name": {"en": "All"}}),
-    ]
-}
-
-fn item_row(store: &str, name: &str, stock: i64) -> Value {
-    json!({
-        "kind": "item", "store": store, "ref": name, "category": "all", "name": {"en": "A dish"},
-        "price_minor": 1_200, "tax_class": "food", "stock": stock,
-    })
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub fn render(report: &Report) -> String {
         text += &latency(report, track);
     }
     correctness(report, &mut text);
+    news(report, &mut text);
     starts(report, &mut text);
     text += "\n![Throughput and latency](edge.svg)\n\n";
     text += HOW_TO_READ;
@@ -92,13 +93,14 @@ fn ratios(report: &Report) -> String {
         let _ =
             writeln!(text, "| {name} | {} | {} | {note} |", shown(by_rate), shown(by_processor));
     }
-    text += "\n| figure | measured |\n|---|---:|\n";
+    text += "\n| figure | measured | note |\n|---|---:|---|\n";
     for (name, figure) in [
         ("purge_visible_p99_ms", ratios.purge_visible_p99_ms),
         ("cold_start_ms", ratios.cold_start_ms),
         ("rss_mb", ratios.rss_mb),
     ] {
-        let _ = writeln!(text, "| {name} | {} |", shown(figure));
+        let note = report.notes.get(name).map_or("", String::as_str);
+        let _ = writeln!(text, "| {name} | {} | {note} |", shown(figure));
     }
     text
 }
@@ -192,6 +194,22 @@ fn correctness(report: &Report, text: &mut String) {
     }
 }
 
+fn news(report: &Report, text: &mut String) {
+    if let Some(news) = &report.news {
+        let _ = writeln!(
+            text,
+            "\n## News\n\nOf {} edits at the core, each was in an answer of the edge {:.2} ms after the core had acknowledged it \
+             (median; p99 {:.2} ms, at most {:.2} ms), while {} clients asked: commit, feed, the node's cache and the functions' \
+             own.",
+            news.edits,
+            news.visible_p50_ms,
+            news.visible_p99_ms,
+            news.visible_max_ms,
+            limits::PURGE_CLIENTS
+        );
+    }
+}
+
 fn starts(report: &Report, text: &mut String) {
     if let Some(starts) = &report.starts {
         let _ = writeln!(
@@ -231,7 +249,7 @@ mod tests {
             "| edge-node | 30000 (15000–120000) | 1.00 | 3.00 | 33.3 | 100 % |  |",
             "| edge-node | 1.000 | 1.000 (0.500–4.000) | 0.000 |",
             "| edge-node | 1 | 1 | 0 | 500 |",
-            "| cold_start_ms | 40 |",
+            "| cold_start_ms | 40 |  |",
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
