@@ -82,7 +82,7 @@ fn check_routes(app: &App, found: &mut Vec<Diagnostic>) {
 }
 
 fn check_components(app: &App, options: &CheckOptions, found: &mut Vec<Diagnostic>) {
-    let started = engine::start().and_then(|engine| Ok((host::linker(&engine)?, engine)));
+    let started = engine::shared().and_then(|engine| Ok((host::linker(&engine)?, engine)));
     let (linker, engine) = match started {
         Ok(started) => started,
         Err(error) => {

@@ -146,6 +146,11 @@ pub const MAX_TRACESTATE_BYTES: usize = 512;
 pub const MAX_TARGET_BYTES: usize = 8 << 10;
 /// How long a client may take to send a request's head; also how long an idle connection is kept.
 pub const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a request's head that the express lane reads; each connection holds as many. A longer one, and all that
+/// follow it, go the long way.
+pub const EXPRESS_INPUT_BYTES: usize = 4 << 10;
+/// Headers of a request that the express lane reads.
+pub const MAX_EXPRESS_HEADERS: usize = 32;
 /// Bytes of a certificate's file, or its key's.
 pub const MAX_PEM_BYTES: u64 = 1 << 20;
 /// How long a TLS handshake may take.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 
+use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body::Body as _;
@@ -14,7 +15,7 @@ use serde::Serialize;
 use wasmtime_wasi_http::WasiBody;
 
 use crate::body::full;
-use crate::cache::Cache;
+use crate::cache::{Cache, WireHit};
 use crate::edition::Edition;
 use crate::instances::Pool;
 use crate::manifest::{StaticResponse, Target, Trigger};
@@ -120,6 +121,16 @@ impl Site {
                 self.cache.fill(head, body, trace, fetch).await
             }
         }
+    }
+
+    /// Answers a client's request at once, if the cache can. As for [`Site::answer`]; no body comes after the head.
+    pub(crate) fn wire_hit(&self, head: &Parts, trace: &Trace) -> Option<WireHit> {
+        self.cache.wire_hit(head, trace)
+    }
+
+    /// Counts a hit that is sent. Returns what it is, in one word.
+    pub(crate) fn count_wire_hit(&self, hit: &WireHit) -> &'static str {
+        self.cache.count_wire_hit(hit)
     }
 
     /// The same past the cache.

@@ -29,6 +29,7 @@ use tokio::task::JoinHandle;
 use crate::feed::FeedOptions;
 use crate::manifest::VariableSource;
 use crate::node::{Node, Options};
+use crate::server::ClientLimits;
 
 type Answers = Arc<dyn Fn(&Call) -> Reply + Send + Sync>;
 
@@ -93,6 +94,7 @@ impl Builder {
             watch: false,
             drain_delay: Duration::ZERO,
             tls: None,
+            clients: ClientLimits::default(),
         };
         let node = match Node::start(options).await {
             Ok(node) => node,

@@ -52,6 +52,11 @@ impl Body {
         &self.identity
     }
 
+    /// The body in a coding, if that is made; inside, none if it is not worth it.
+    pub(super) fn made(&self, coding: Coding) -> Option<Option<Bytes>> {
+        self.coded[coding.index()].get().cloned()
+    }
+
     /// The body in a coding. None if that is not worth it, or if too many bodies are being compressed.
     async fn in_coding(self: &Arc<Self>, coding: Coding, compressors: &Semaphore) -> Option<Bytes> {
         let cell = &self.coded[coding.index()];
@@ -92,6 +97,8 @@ pub(super) struct Entry {
     is_compressible: bool,
     /// The headers of each coding, by [`Coding::index`].
     prepared: [OnceLock<HeaderMap>; 4],
+    /// The same as bytes; none inside if it cannot be sent as such.
+    pub(super) wire: [OnceLock<Option<Bytes>>; 4],
     /// When it may next be refreshed, by the cache's clock.
     refresh_from_ms: AtomicI64,
 }
@@ -131,6 +138,7 @@ impl Entry {
             route,
             is_compressible,
             prepared: Default::default(),
+            wire: Default::default(),
             refresh_from_ms: AtomicI64::new(i64::MIN),
         })
     }
@@ -188,10 +196,7 @@ impl Entry {
         status: &Status,
         compressors: &Semaphore,
     ) -> Response<WasiBody> {
-        let mut coding = match self.is_compressible {
-            true => Coding::preferred(request),
-            false => Coding::Identity,
-        };
+        let mut coding = self.preferred(request);
         let tag = self.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
         if self.status == StatusCode::OK
             && let Some(held) = held_coding(request, tag, &self.headers, coding)
@@ -205,14 +210,28 @@ impl Entry {
                 None => coding = Coding::Identity,
             }
         }
-        let prepared = &self.prepared[coding.index()];
-        let headers = prepared.get_or_init(|| self.prepare(coding, body.len())).clone();
+        let headers = self.prepared(coding, body.len()).clone();
         let body = if read.is_head { Bytes::new() } else { body };
         let mut response = Response::new(full(body));
         *response.status_mut() = self.status;
         *response.headers_mut() = headers;
         self.annotate(response.headers_mut(), now_ms, status);
         response
+    }
+
+    /// The coding that a request prefers, of those that this body may have.
+    pub(super) fn preferred(&self, request: &HeaderMap) -> Coding {
+        if self.is_compressible { Coding::preferred(request) } else { Coding::Identity }
+    }
+
+    /// The headers of a coding whose body has so many bytes.
+    pub(super) fn prepared(&self, coding: Coding, body_bytes: usize) -> &HeaderMap {
+        self.prepared[coding.index()].get_or_init(|| self.prepare(coding, body_bytes))
+    }
+
+    /// What is told about this answer, after what caches behind this one said.
+    pub(super) fn cache_status(&self, status: &Status) -> HeaderValue {
+        status.header(self.earlier.as_ref())
     }
 
     fn not_modified(&self, held: Coding, now_ms: i64, status: &Status) -> Response<WasiBody> {
@@ -252,7 +271,7 @@ impl Entry {
 
     fn annotate(&self, headers: &mut HeaderMap, now_ms: i64, status: &Status) {
         headers.insert(AGE, HeaderValue::from(self.lifetime().age_s(now_ms)));
-        headers.insert(CACHE_STATUS, status.header(self.earlier.as_ref()));
+        headers.insert(CACHE_STATUS, self.cache_status(status));
     }
 }
 

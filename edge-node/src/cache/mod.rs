@@ -12,7 +12,7 @@
 //! 6. a hit copies no body, takes no lock that is held across a wait, and asks no guest.
 //!
 //! `key` says which requests are alike, `entry` makes answers, `ask` leads or waits, `flight` brings requests together, `fill` is
-//! one fetch, `encode` and `conditional` spare bytes, `status` tells what happened.
+//! one fetch, `wire` makes hits ready to be sent, `encode` and `conditional` spare bytes, `status` tells what happened.
 
 mod ask;
 mod conditional;
@@ -27,6 +27,7 @@ mod status;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ use self::policy::{Refusal, Standing};
 use self::status::{CACHE_STATUS, Forward, Status};
 pub(crate) use self::tags::{Generation, Purge};
 use self::tags::{Tags, View};
+pub(crate) use self::wire::WireHit;
 use crate::limits;
 use crate::metrics::{Metrics, PurgeLabel};
 use crate::site::Answered;

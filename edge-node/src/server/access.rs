@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::screen::strip_hop_by_hop;
+use crate::edition::Edition;
 use crate::metrics::{ComponentLabel, Metrics, RequestLabels};
 use crate::site::Answered;
 use crate::trace::{Trace, TraceId, X_TRACE_ID};
@@ -44,7 +44,8 @@ pub(super) struct Access {
 
 impl Access {
     pub(super) fn begin(
-        request: &Request<Incoming>,
+        method: &Method,
+        uri: &Uri,
         client: SocketAddr,
         trace: &Trace,
         metrics: &Arc<Metrics>,
@@ -53,8 +54,8 @@ impl Access {
         Self {
             start: Instant::now(),
             trace: trace.id,
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            method: method.clone(),
+            path: uri.path().to_owned(),
             client,
             metrics: Arc::clone(metrics),
             status: 0,
@@ -83,6 +84,28 @@ impl Access {
         // The answer to HEAD has no body, and an empty one is never polled.
         self.is_complete = self.method == Method::HEAD || response.body().is_end_stream();
         response.map(|body| Logged { body, access: self }.boxed_unsync())
+    }
+
+    /// The answer is a hit that goes out as bytes.
+    pub(super) fn hit(
+        &mut self,
+        component: Option<&Edition>,
+        route: Option<Arc<str>>,
+        cache: &'static str,
+    ) {
+        self.status = StatusCode::OK.as_u16();
+        self.component = component.map(|edition| Arc::clone(edition.component()));
+        (self.route, self.cache) = (route, Some(cache));
+    }
+
+    /// So many more bytes of the body have left.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.sent_bytes += bytes as u64;
+    }
+
+    /// The last byte has left.
+    pub(super) fn complete(&mut self) {
+        self.is_complete = true;
     }
 
     fn labels(&self) -> RequestLabels {

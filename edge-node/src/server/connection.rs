@@ -17,9 +17,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::express::{Express, Turn};
 use super::pace::Pace;
 use super::stall::StallGuard;
 use super::{Front, access};
+use crate::body::guarded;
 use crate::limits;
 
 /// How HTTP/2 begins, as far as it takes to tell. Source: RFC 9113, section 3.4.
@@ -87,13 +89,22 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let metrics = Arc::clone(&front.metrics);
-    let service = service_fn(move |request| {
+    let turn = Turn::new();
+    let hits = {
         let front = Arc::clone(&front);
-        async move { Ok::<_, Infallible>(front.answer(request, client).await) }
+        move |head| front.answer_at_once(head, client)
+    };
+    let stream = Express::new(stream, Arc::clone(&turn), hits);
+    let service = service_fn(move |request| {
+        let (front, answering) = (Arc::clone(&front), turn.begin());
+        async move {
+            let response = front.answer(request, client).await;
+            Ok::<_, Infallible>(response.map(|body| guarded(body, answering)))
+        }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits::HEAD_READ_TIMEOUT)
+        // The express lane sees to who is slow to ask: hyper does not know of what is answered beneath it.
+        .header_read_timeout(None)
         .max_headers(limits::MAX_PARSED_HEADERS)
         .max_buf_size(limits::MAX_PARSED_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service);

@@ -9,6 +9,7 @@
 mod access;
 mod clients;
 mod connection;
+mod express;
 mod inbound;
 mod pace;
 mod screen;
@@ -19,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::CONNECTION;
+use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
@@ -32,6 +34,7 @@ use wasmtime_wasi_http::WasiBody;
 use self::access::Access;
 pub use self::clients::ClientLimits;
 use self::clients::Clients;
+use self::express::Ready;
 use self::inbound::{Intake, Upload};
 pub(crate) use self::tls::Tls;
 pub use self::tls::{TlsError, TlsFiles};
@@ -133,7 +136,7 @@ impl Front {
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<WasiBody> {
         let version = request.version();
         let trace = Trace::from_headers(request.headers());
-        let access = Access::begin(&request, client, &trace, &self.metrics);
+        let access = Access::begin(request.method(), request.uri(), client, &trace, &self.metrics);
         let answered = match self.admit(request, client).await {
             Ok(request) => self.site.load_full().answer(request, client, &trace).await,
             Err(problem) => Answered::problem(problem, &trace),
@@ -144,6 +147,29 @@ impl Front {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// Answers a request from the cache, if that is all there is to do. Whatever is not answered is
+    /// told to [`Front::answer`] as if it had not been seen here. No body comes after the head.
+    fn answer_at_once(&self, mut head: Parts, client: SocketAddr) -> Option<Ready> {
+        if self.life.is_draining() {
+            return None;
+        }
+        let owner = self.clients.identify(&head.headers, client.ip());
+        screen::clean(&mut head, self.scheme()).ok()?;
+        let trace = Trace::from_headers(&head.headers);
+        let site = self.site.load();
+        let hit = site.wire_hit(&head, &trace)?;
+        // Last, because what is refused here is asked again the long way, and there told so.
+        self.clients.admit(owner).ok()?;
+        let cache = site.count_wire_hit(&hit);
+        let mut access = Access::begin(&head.method, &head.uri, client, &trace, &self.metrics);
+        access.hit(hit.component.as_deref(), hit.route, cache);
+        Some(Ready { head: hit.head, body: hit.body, access })
+    }
+
+    fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
     /// The request as the application gets it: clean and whole.
@@ -158,8 +184,7 @@ impl Front {
         if !is_health(head.uri.path()) {
             self.clients.admit(client).inspect_err(|_| self.count(&RATE))?;
         }
-        let scheme = if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        screen::clean(&mut head, scheme)?;
+        screen::clean(&mut head, self.scheme())?;
         let body = self.intake.read(upload, client).await;
         let body = body.inspect_err(|problem| {
             if *problem == Problem::TooManyUploads {
