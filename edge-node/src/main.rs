@@ -31,6 +31,7 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
 enum Command {
     /// Serve the application of a manifest until SIGTERM or SIGINT; SIGHUP reloads it.
     Up(Up),

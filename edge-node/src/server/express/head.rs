@@ -8,6 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use crate::limits;
 
 /// What a connection's next bytes are.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once; a box would be made for each request"
+)]
 pub(super) enum Sight {
     /// Not yet a whole head.
     Partial,
