@@ -147,5 +147,5 @@ pub const STARTS_QUICK: usize = 5;
 pub const START_POLL: Duration = Duration::from_millis(1);
 /// How long a host may take to start: it may have to compile first, and unoptimised ones take long.
 pub const EDGE_READY_WITHIN: Duration = Duration::from_secs(120);
-/// How long installing or asking for a peer's version may take.
+/// How long a peer may take to say its version.
 pub const PEER_VERSION_WITHIN: Duration = Duration::from_secs(10);
