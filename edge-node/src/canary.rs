@@ -20,7 +20,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest as _, Sha256};
 
-use crate::manifest::STABLE_VERSION;
+use crate::manifest::{self, STABLE_VERSION};
 use crate::server::owner;
 
 /// Names a version: in a request the one that is wanted, in an answer the one that gave it.
@@ -35,13 +35,11 @@ pub(crate) struct Canaries {
 
 /// A second version.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Canary {
+struct Canary {
     /// The id under which it runs.
-    pub(crate) id: Arc<str>,
-    /// Its name.
-    pub(crate) version: Arc<str>,
-    /// Its share of the clients.
-    pub(crate) weight_percent: u8,
+    id: Arc<str>,
+    version: Arc<str>,
+    weight_percent: u8,
 }
 
 /// The version that answers a request, of a component that has two.
@@ -54,8 +52,14 @@ pub(crate) struct Choice {
 }
 
 impl Canaries {
-    /// Puts them together.
-    pub(crate) fn new(by_component: BTreeMap<String, Canary>) -> Self {
+    /// Those of a manifest.
+    pub(crate) fn of(canaries: &BTreeMap<String, manifest::Canary>) -> Self {
+        let canary = |canary: &manifest::Canary| Canary {
+            id: Arc::from(canary.component.id.as_str()),
+            version: Arc::from(canary.version.as_str()),
+            weight_percent: canary.weight_percent,
+        };
+        let by_component = canaries.iter().map(|(id, it)| (id.clone(), canary(it))).collect();
         Self { by_component, stable: Arc::from(STABLE_VERSION) }
     }
 
@@ -108,7 +112,8 @@ mod tests {
 
     fn canaries(weight_percent: u8) -> Canaries {
         let canary = Canary { id: "menu@next".into(), version: "next".into(), weight_percent };
-        Canaries::new(BTreeMap::from([("menu".to_owned(), canary)]))
+        let by_component = BTreeMap::from([("menu".to_owned(), canary)]);
+        Canaries { by_component, stable: "stable".into() }
     }
 
     fn address(text: &str) -> Option<IpAddr> {

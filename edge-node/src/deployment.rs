@@ -20,6 +20,7 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::cache::Cache;
+use crate::canary::Canaries;
 use crate::compile::{self, Compiled};
 use crate::diagnostic::ConfigError;
 use crate::edition::Edition;
@@ -235,7 +236,9 @@ struct Made {
 
 impl Workshop {
     async fn make(self: Arc<Self>, plan: Plan, old: Option<Arc<Site>>) -> Result<Made, StartError> {
-        let sources = plan.app.components.values().flat_map(Component::files).cloned();
+        let seconds = plan.app.canaries.values().map(|canary| &canary.component);
+        let components = plan.app.components.values().chain(seconds);
+        let sources = components.flat_map(Component::files).cloned();
         let own = [Some(self.origin.manifest.clone()), self.origin.runtime_config.clone()];
         *lock(&self.files) = own.into_iter().flatten().chain(sources).collect();
         let (opened, moved) = self.open_stores(&plan).await?;
@@ -279,10 +282,15 @@ impl Workshop {
         moved: &BTreeSet<String>,
         old: Option<&Arc<Site>>,
     ) -> Result<Made, StartError> {
-        let Plan { app, router, .. } = plan;
+        let Plan { mut app, router, .. } = plan;
+        let canaries = Canaries::of(&app.canaries);
+        let seconds =
+            std::mem::take(&mut app.canaries).into_values().map(|canary| canary.component);
+        app.components.extend(seconds.map(|second| (second.id.clone(), second)));
         let compiled =
             compile::load_all(&self.engine, &self.origin.cache_dir, app.components.values())?;
-        let comparison = Comparison { old, app: &app, compiled: &compiled, moved };
+        let comparison =
+            Comparison { old, app: &app, canaries: &canaries, compiled: &compiled, moved };
         if let Some(site) = comparison.same_site() {
             return Ok(Made { site, retired: Vec::new(), renewed: Vec::new(), is_changed: false });
         }
@@ -307,7 +315,8 @@ impl Workshop {
         let retired = editions.filter(|edition| !is_kept(edition)).cloned().collect();
         let generation = old.map_or(0, |old| old.identity.generation) + 1;
         let identity = Identity { application: app.name, version: app.version, generation };
-        let site = Site::new(identity, app.triggers, router, running, Arc::clone(&self.cache));
+        let site =
+            Site::new(identity, app.triggers, canaries, router, running, Arc::clone(&self.cache));
         link.get_or_init(|| Arc::downgrade(&site));
         Ok(Made { site, retired, renewed, is_changed: true })
     }
@@ -336,7 +345,9 @@ impl Workshop {
         });
         let pool = Pool::new(&self.linker, &compiled.component, shared)
             .map_err(|error| StartError::Link { id: id.clone(), reason: format!("{error:#}") })?;
-        let edition = Edition::new(Arc::from(id));
+        // To whom it answers, both versions are the component.
+        let name = id.split_once('@').map_or(id.as_str(), |(name, _)| name);
+        let edition = Edition::new(Arc::from(name));
         Ok(Running { pool: Arc::new(pool), edition, digest: Arc::clone(&compiled.digest) })
     }
 }
@@ -349,6 +360,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Comparison<'a> {
     old: Option<&'a Arc<Site>>,
     app: &'a App,
+    canaries: &'a Canaries,
     compiled: &'a BTreeMap<String, Compiled>,
     /// Stores whose data are elsewhere now.
     moved: &'a BTreeSet<String>,
@@ -361,6 +373,7 @@ impl Comparison<'_> {
         let names = (&old.identity.application, &old.identity.version);
         let is_same = names == (&self.app.name, &self.app.version)
             && self.has_same_routes()
+            && old.canaries == *self.canaries
             && old.running.len() == self.app.components.len()
             && self.app.components.keys().all(|id| self.same(id).is_some());
         is_same.then(|| Arc::clone(old))

@@ -24,6 +24,7 @@ pub mod testing;
 mod admin;
 mod body;
 mod cache;
+mod canary;
 pub mod check;
 mod compile;
 mod compose;

@@ -44,6 +44,8 @@ pub const POST_RETURN: Duration = Duration::from_secs(10);
 /// How much longer than its deadline a request may occupy an instance: then the instance is torn
 /// down, whether it is stuck or only has not noticed.
 pub const DEADLINE_GRACE: Duration = Duration::from_millis(250);
+/// Bytes of a version's name.
+pub const MAX_VERSION_BYTES: usize = 64;
 /// Headers of one message as a guest sees them, with their bookkeeping.
 pub const MAX_FIELDS_BYTES: usize = 128 << 10;
 /// Handles to host objects (requests, headers, bodies) that an instance may hold, beside those of its

@@ -5,6 +5,7 @@
 
 mod application;
 mod door;
+mod versions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use prometheus_client::registry::Registry;
 
 use self::application::ApplicationMetrics;
 use self::door::DoorMetrics;
+use self::versions::VersionMetrics;
 use crate::cache::Purge;
 use crate::feed::FeedMetrics;
 use crate::host::upstream::UpstreamMetrics;
@@ -176,6 +178,8 @@ pub(crate) struct Metrics {
     pub(crate) application: ApplicationMetrics,
     /// Handshakes.
     pub(crate) door: DoorMetrics,
+    /// Components with two versions.
+    pub(crate) versions: VersionMetrics,
     /// Answered requests.
     pub(crate) requests: Family<RequestLabels, Counter>,
     /// Seconds from a request's head to the end of its answer.
@@ -235,6 +239,7 @@ impl Metrics {
             registry: Registry::default(),
             application: ApplicationMetrics::default(),
             door: DoorMetrics::default(),
+            versions: VersionMetrics::new(),
             requests: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BOUNDS_SECONDS)),
             in_flight: Gauge::<i64, AtomicI64>::default(),
@@ -269,6 +274,7 @@ impl Metrics {
         let r = &mut self.registry;
         self.application.register(r);
         self.door.register(r);
+        self.versions.register(r);
         r.register("edge_requests", "Answered requests", self.requests.clone());
         r.register("edge_request_seconds", "Time to the end of an answer", self.latency.clone());
         r.register("edge_requests_in_flight", "Requests in progress", self.in_flight.clone());

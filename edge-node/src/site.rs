@@ -4,7 +4,7 @@
 //! `host::outbound` and past it; both get the same answers, and the same `spin-*` headers that Spin would add.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock, Weak};
 
 use http::request::Parts;
@@ -16,6 +16,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use crate::body::full;
 use crate::cache::{Cache, WireHit};
+use crate::canary::{Canaries, Choice};
 use crate::edition::Edition;
 use crate::instances::Pool;
 use crate::manifest::{StaticResponse, Target, Trigger};
@@ -50,6 +51,8 @@ pub(crate) struct Site {
     pub(crate) triggers: Vec<Trigger>,
     /// The components, by id.
     pub(crate) running: BTreeMap<Arc<str>, Running>,
+    /// Who has a second version.
+    pub(crate) canaries: Canaries,
     router: Router,
     cache: Arc<Cache>,
 }
@@ -77,6 +80,8 @@ pub(crate) struct Answered {
     pub(crate) problem: Option<Problem>,
     /// What the cache did, in one word, if it was asked.
     pub(crate) cache: Option<&'static str>,
+    /// The version that answered, of a component that has two.
+    pub(crate) version: Option<Arc<str>>,
 }
 
 impl Site {
@@ -84,11 +89,12 @@ impl Site {
     pub(crate) fn new(
         identity: Identity,
         triggers: Vec<Trigger>,
+        canaries: Canaries,
         router: Router,
         running: BTreeMap<Arc<str>, Running>,
         cache: Arc<Cache>,
     ) -> Arc<Self> {
-        Arc::new(Self { identity, triggers, running, router, cache })
+        Arc::new(Self { identity, triggers, running, canaries, router, cache })
     }
 
     /// Answers a client's request, from the cache if it can. Its URI is absolute, its headers are
@@ -99,7 +105,24 @@ impl Site {
         client: SocketAddr,
         trace: &Trace,
     ) -> Answered {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        let choice = self.choose(&head, Some(client.ip()));
+        let version = choice.as_ref().map(|choice| Arc::clone(&choice.version));
+        // It goes with the request, also into the cache and back: both must speak of the same version.
+        if let Some(choice) = choice {
+            head.extensions.insert(choice);
+        }
+        let answered = self.answer_chosen(head, body, client, trace).await;
+        Answered { version, ..answered }
+    }
+
+    async fn answer_chosen(
+        self: &Arc<Self>,
+        head: Parts,
+        body: WasiBody,
+        client: SocketAddr,
+        trace: &Trace,
+    ) -> Answered {
         let refresh = {
             let (site, trace) = (Arc::clone(self), trace.clone());
             move |request| async move { site.answer_uncached(request, client, &trace).await }
@@ -108,7 +131,7 @@ impl Site {
         if let Some(answered) = self.cache.hit(&head, has_body, trace, refresh).await {
             return answered;
         }
-        match self.route(&head.uri, client, trace) {
+        match self.route(&head.uri, head.extensions.get(), client, trace) {
             Routed::Answered(answered) => *answered,
             Routed::Component(visit) if !visit.to.pool.component().hints.cache => {
                 let request = Request::from_parts(head, body);
@@ -125,7 +148,9 @@ impl Site {
 
     /// Answers a client's request at once, if the cache can. As for [`Site::answer`]; no body comes after the head.
     pub(crate) fn wire_hit(&self, head: &Parts, trace: &Trace) -> Option<WireHit> {
-        self.cache.wire_hit(head, trace)
+        // A choice between versions is part of the key, and is counted: that is the long way.
+        let is_plain = self.canaries.is_empty() || self.choose(head, None).is_none();
+        is_plain.then(|| self.cache.wire_hit(head, trace)).flatten()
     }
 
     /// Counts a hit that is sent. Returns what it is, in one word.
@@ -140,14 +165,31 @@ impl Site {
         client: SocketAddr,
         trace: &Trace,
     ) -> Answered {
-        match self.route(request.uri(), client, trace) {
+        match self.route(request.uri(), request.extensions().get(), client, trace) {
             Routed::Answered(answered) => *answered,
             Routed::Component(visit) => self.visit(visit, request, trace).await,
         }
     }
 
+    /// The version that answers, if the component behind the route has two.
+    fn choose(&self, head: &Parts, client: Option<IpAddr>) -> Option<Choice> {
+        if self.canaries.is_empty() {
+            return None;
+        }
+        match &self.router.find(head.uri.path())?.route.target {
+            Target::Component(id) => self.canaries.choose(id, &head.headers, client),
+            Target::Static(_) => None,
+        }
+    }
+
     /// Who answers.
-    fn route(&self, uri: &Uri, client: SocketAddr, trace: &Trace) -> Routed {
+    fn route(
+        &self,
+        uri: &Uri,
+        choice: Option<&Choice>,
+        client: SocketAddr,
+        trace: &Trace,
+    ) -> Routed {
         let path = uri.path();
         if is_health(path) {
             let answered = Answered::of(Response::new(full("OK")), None, None);
@@ -166,7 +208,8 @@ impl Site {
             }
             Target::Component(id) => {
                 let headers = SpinHeaders::of_match(&found, uri, &client.to_string());
-                let to = self.running.get(id.as_str()).cloned();
+                let canary = choice.and_then(|choice| choice.canary.as_deref());
+                let to = self.running.get(canary.unwrap_or(id)).cloned();
                 let to = to.expect("the manifest was checked: each target is there");
                 Routed::Component(Visit { to, route: Some(route), headers })
             }
@@ -174,9 +217,14 @@ impl Site {
     }
 
     /// Answers a component that asks the application's own routes.
-    pub(crate) async fn answer_self(&self, mut request: Request<WasiBody>) -> Response<WasiBody> {
-        strip_spin_headers(request.headers_mut());
-        let trace = Trace::from_headers(request.headers());
+    pub(crate) async fn answer_self(&self, request: Request<WasiBody>) -> Response<WasiBody> {
+        let (mut head, body) = request.into_parts();
+        strip_spin_headers(&mut head.headers);
+        let trace = Trace::from_headers(&head.headers);
+        if let Some(choice) = self.choose(&head, None) {
+            head.extensions.insert(choice);
+        }
+        let request = Request::from_parts(head, body);
         let client = CHAINED_CLIENT.parse().expect("the constant is an address");
         self.answer_uncached(request, client, &trace).await.response
     }
@@ -187,7 +235,9 @@ impl Site {
         id: &str,
         mut request: Request<WasiBody>,
     ) -> Option<Response<WasiBody>> {
-        let to = self.running.get(id)?.clone();
+        let choice = self.canaries.choose(id, request.headers(), None);
+        let canary = choice.as_ref().and_then(|choice| choice.canary.as_deref());
+        let to = self.running.get(canary.unwrap_or(id))?.clone();
         strip_spin_headers(request.headers_mut());
         let trace = Trace::from_headers(request.headers());
         let headers = SpinHeaders::of_chained(request.uri());
@@ -230,7 +280,7 @@ impl Answered {
         component: Option<Arc<Edition>>,
         route: Option<Arc<str>>,
     ) -> Self {
-        Self { response, component, route, problem: None, cache: None }
+        Self { response, component, route, problem: None, cache: None, version: None }
     }
 
     /// An answer of the node itself.

@@ -20,7 +20,7 @@ use super::encode::Coding;
 use super::entry::Entry;
 use super::fill::{Job, Outcome, anonymous, whole};
 use super::flight::{Landing, Obligation, Role};
-use super::key::{Asked, Read, primary};
+use super::key::{Asked, Read, primary, versioned};
 use super::policy::Standing;
 use super::status::{Forward, Status};
 use super::{Cache, Found, STALE_IF_ERROR};
@@ -62,7 +62,7 @@ impl Cache {
         };
         // The body is empty, and a body cannot be lent across a wait.
         drop(body);
-        let key = primary(&head.uri);
+        let key = versioned(&head);
         let key_hash = self.hasher.hash_one(&key);
         let job = |head: Parts, held: Option<Arc<Entry>>| {
             let (cache, trace) = (Arc::clone(self), trace.clone());

@@ -18,7 +18,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::Cache;
 use super::entry::{Body, Entry, Made, SURROGATE_KEY};
-use super::key::{Secondary, make_unconditional};
+use super::key::{Secondary, make_unconditional, shared};
 use super::policy::{Refusal, Standing, judge};
 use super::tags::Marks;
 use crate::body::full;
@@ -232,7 +232,7 @@ impl Filling<'_> {
             Some(entry) if !headers.contains_key(SURROGATE_KEY) => entry.marks.tags.clone(),
             Some(_) | None => self.cache.tag_slots(headers)?,
         };
-        let marks = Marks { tags, uri: self.cache.tags.slot(self.key), since: self.since };
+        let marks = Marks { tags, uri: self.cache.tags.slot(shared(self.key)), since: self.since };
         let mut headers = headers.clone();
         // Who stores an answer without a date gives it one. Source: RFC 9110, section 6.6.1.
         headers.entry(DATE).or_insert_with(|| {

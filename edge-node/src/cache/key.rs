@@ -1,6 +1,6 @@
 //! What makes two requests the same to the cache, and which requests it answers at all.
 //!
-//! The primary key is host, path and query, for GET and HEAD alike. Under it stands a short list of variants; each
+//! The primary key is host, path and query, for GET and HEAD alike, and the version if the component has two. Under it stands a short list of variants; each
 //! knows the request headers that its `Vary` names and the values they had. Pure.
 
 use http::header::{
@@ -10,7 +10,11 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Uri};
 
+use crate::canary::Choice;
 use crate::limits;
+
+/// No URI has a space.
+const APART: char = ' ';
 
 /// What a request is to the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +70,22 @@ impl Read {
     }
 }
 
-/// The primary key. Requests are absolute when they come here.
+/// The primary key of a request: its URI's, apart for the second version of a component.
+pub(super) fn versioned(head: &Parts) -> String {
+    let mut key = primary(&head.uri);
+    if let Some(canary) = head.extensions.get::<Choice>().and_then(|it| it.canary.as_deref()) {
+        key.push(APART);
+        key.push_str(canary);
+    }
+    key
+}
+
+/// The part of a key that all versions share.
+pub(super) fn shared(key: &str) -> &str {
+    key.split(APART).next().unwrap_or(key)
+}
+
+/// The primary key of a URI. Requests are absolute when they come here.
 pub(super) fn primary(uri: &Uri) -> String {
     let host = uri.authority().map_or("", |authority| authority.as_str());
     let target = uri.path_and_query().map_or("/", |target| target.as_str());

@@ -44,7 +44,7 @@ use wasmtime_wasi_http::WasiBody;
 
 use self::entry::{Entry, SURROGATE_KEY};
 use self::flight::{Flights, Unshared};
-use self::key::{Asked, Read, primary};
+use self::key::{Asked, Read, versioned};
 use self::policy::{Refusal, Standing};
 use self::status::{CACHE_STATUS, Forward, Status};
 pub(crate) use self::tags::{Generation, Purge};
@@ -139,7 +139,7 @@ impl Cache {
         Fut: Future<Output = Answered> + Send + 'static,
     {
         let Asked::Read(read) = Asked::of(head, has_body) else { return None };
-        let key = primary(&head.uri);
+        let key = versioned(head);
         let now_ms = self.now_ms();
         let (entry, standing) = self.variant(&key, &head.headers, now_ms)?;
         if !entry.is_for(read) {

@@ -7,8 +7,11 @@ use std::path::Path;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::hints::CanaryHint;
 use super::variables::{VariableSource, Variables};
-use super::{AllowedHosts, Component, Hints, StaticResponse, Target, Trigger, dependencies, raw};
+use super::{
+    AllowedHosts, Canary, Component, Hints, StaticResponse, Target, Trigger, dependencies, raw,
+};
 
 /// The table of hints under `tool`.
 const OUR_TOOL: &str = "tiffin";
@@ -31,6 +34,7 @@ pub(super) struct Checked {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) components: BTreeMap<String, Component>,
+    pub(super) canaries: BTreeMap<String, Canary>,
     pub(super) triggers: Vec<Trigger>,
     pub(super) warnings: Vec<Fault>,
 }
@@ -85,6 +89,7 @@ pub(super) fn check(
         name: raw.application.name,
         version: raw.application.version,
         components: BTreeMap::new(),
+        canaries: BTreeMap::new(),
         triggers: Vec::new(),
         warnings: dependencies.warnings,
     };
@@ -93,6 +98,7 @@ pub(super) fn check(
         if used.contains(id.as_str()) {
             if let Some(mut component) = component {
                 component.dependencies = dependencies.by_component.remove(&id).unwrap_or_default();
+                checked.canaries.extend(take_canary(&mut component, dir));
                 checked.components.insert(id, component);
             }
         } else if !dependencies.used.contains(&id) {
@@ -122,6 +128,14 @@ fn trigger_ids(triggers: &[raw::HttpTrigger]) -> Vec<String> {
         id
     };
     triggers.iter().map(&mut id_of).collect()
+}
+
+/// The second version that a component's hints ask for, by the component's id.
+fn take_canary(component: &mut Component, dir: &Path) -> Option<(String, Canary)> {
+    let CanaryHint { source, version, weight_percent } = component.hints.canary.take()?;
+    let id = format!("{}@{version}", component.id);
+    let second = Component { id, source: dir.join(source), ..component.clone() };
+    Some((component.id.clone(), Canary { version, weight_percent, component: second }))
 }
 
 fn check_trigger(

@@ -1,9 +1,14 @@
 //! `[component.X.tool.tiffin]`: what a component asks of this host. Spin ignores the table, so a
 //! component must work without it.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use crate::limits;
+
+/// What the first version of a component is called beside a second one.
+pub(crate) const STABLE_VERSION: &str = "stable";
 
 /// The hints of one component; what it does not say has a default in `limits`. README.md lists them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -35,6 +40,40 @@ pub(crate) struct Hints {
     pub(crate) instance_idle_ms: u64,
     /// Whether its answers go through the node's cache, which minds what they say of themselves.
     pub(crate) cache: bool,
+    /// A second version to run beside it; taken out when the manifest is checked.
+    pub(super) canary: Option<CanaryHint>,
+}
+
+/// `[component.X.tool.tiffin.canary]`: a second version, whose code alone is another.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CanaryHint {
+    /// Its file, relative to the manifest.
+    pub(super) source: PathBuf,
+    /// Its name.
+    pub(super) version: String,
+    /// Its share of the clients; none of them without it.
+    #[serde(default)]
+    pub(super) weight_percent: u8,
+}
+
+impl CanaryHint {
+    fn check(&self) -> Result<(), String> {
+        let (version, percent) = (&self.version, self.weight_percent);
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let has_length = (1..=limits::MAX_VERSION_BYTES).contains(&version.len());
+        if version == STABLE_VERSION || !has_length || !version.chars().all(is_plain) {
+            return Err(format!(
+                "version must be 1 to {} letters, digits, dots, hyphens and underscores, and not {STABLE_VERSION:?}, \
+                 which is the first version's name; not {version:?}",
+                limits::MAX_VERSION_BYTES
+            ));
+        }
+        if percent > 100 {
+            return Err(format!("weight_percent must be from 0 to 100, not {percent}"));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Hints {
@@ -53,6 +92,7 @@ impl Default for Hints {
             requests_per_instance: limits::DEFAULT_REQUESTS_PER_INSTANCE,
             instance_idle_ms: limits::DEFAULT_INSTANCE_IDLE_MS,
             cache: true,
+            canary: None,
         }
     }
 }
@@ -99,6 +139,6 @@ impl Hints {
                 return Err(format!("must be from {least} to {most}, not {value}"));
             }
         }
-        Ok(())
+        self.canary.as_ref().map_or(Ok(()), CanaryHint::check)
     }
 }

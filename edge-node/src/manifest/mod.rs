@@ -24,7 +24,7 @@ use crate::diagnostic::{ConfigError, Diagnostic};
 use crate::document::Document;
 
 pub(crate) use self::dependencies::{Capability, Dependency};
-pub(crate) use self::hints::Hints;
+pub(crate) use self::hints::{Hints, STABLE_VERSION};
 pub(crate) use self::hosts::is_to_self;
 pub(crate) use self::hosts::{AllowedHosts, chained_component};
 pub use self::variables::VariableSource;
@@ -41,14 +41,28 @@ pub(crate) struct App {
     pub(crate) version: String,
     /// The components that a trigger names, by id.
     pub(crate) components: BTreeMap<String, Component>,
+    /// The second versions, by the component's id.
+    pub(crate) canaries: BTreeMap<String, Canary>,
     /// The triggers, in the order of the file.
     pub(crate) triggers: Vec<Trigger>,
     /// What is allowed but surely not meant; logged once at start.
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
+/// A second version of a component.
+#[derive(Debug)]
+pub(crate) struct Canary {
+    /// Its name.
+    pub(crate) version: String,
+    /// Its share of the clients.
+    pub(crate) weight_percent: u8,
+    /// The component with the other code. Its id is the first's, an `@` and the version, as no component of a
+    /// manifest can be called.
+    pub(crate) component: Component,
+}
+
 /// One component, ready to be compiled.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Component {
     /// The id: kebab-case.
     pub(crate) id: String,
@@ -141,8 +155,8 @@ impl App {
         let warn = |fault: check::Fault| document.warning(&fault.place, fault.message);
         let warnings: Vec<_> = std::mem::take(&mut app.warnings).into_iter().map(warn).collect();
         found.extend(warnings.iter().cloned());
-        let check::Checked { name, version, components, triggers, warnings: _ } = app;
-        (Some(Self { document, name, version, components, triggers, warnings }), found)
+        let check::Checked { name, version, components, canaries, triggers, warnings: _ } = app;
+        (Some(Self { document, name, version, components, canaries, triggers, warnings }), found)
     }
 }
 

@@ -7,13 +7,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, VARY};
 use http::{HeaderValue, Method, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::screen::strip_hop_by_hop;
+use crate::canary::X_VERSION;
 use crate::edition::Edition;
 use crate::metrics::{ComponentLabel, Metrics, RequestLabels};
 use crate::site::Answered;
@@ -36,6 +37,8 @@ pub(super) struct Access {
     route: Option<Arc<str>>,
     problem: Option<&'static str>,
     cache: Option<&'static str>,
+    /// Of a component that has two.
+    version: Option<Arc<str>>,
     sent_bytes: u64,
     /// What Content-Length says: hyper asks for no more once that much has left.
     promised_bytes: Option<u64>,
@@ -63,6 +66,7 @@ impl Access {
             route: None,
             problem: None,
             cache: None,
+            version: None,
             sent_bytes: 0,
             promised_bytes: None,
             is_complete: false,
@@ -71,12 +75,18 @@ impl Access {
 
     /// Sends the answer on its way; the line follows its last byte.
     pub(super) fn finish(mut self, answered: Answered) -> Response<WasiBody> {
-        let Answered { mut response, component, route, problem, cache } = answered;
+        let Answered { mut response, component, route, problem, cache, version } = answered;
         self.status = response.status().as_u16();
         self.component = component.map(|edition| Arc::clone(edition.component()));
         (self.route, self.cache) = (route, cache);
         self.problem = problem.map(|problem| problem.code());
         strip_hop_by_hop(response.headers_mut());
+        if let Some(version) = version.filter(|_| self.component.is_some()) {
+            let value = HeaderValue::try_from(&*version).expect("its characters were checked");
+            response.headers_mut().insert(X_VERSION, value);
+            response.headers_mut().append(VARY, HeaderValue::from(X_VERSION));
+            self.version = Some(version);
+        }
         let trace = HeaderValue::try_from(self.trace.to_string());
         response.headers_mut().insert(X_TRACE_ID, trace.expect("hex digits are a header value"));
         let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
@@ -131,6 +141,10 @@ impl Drop for Access {
         let component = ComponentLabel { component: labels.component.clone() };
         metrics.latency.get_or_create(&component).observe(elapsed.as_secs_f64());
         metrics.requests.get_or_create(&labels).inc();
+        if let Some(version) = &self.version {
+            let seconds = elapsed.as_secs_f64();
+            metrics.versions.count(&labels.component, version, labels.status, seconds);
+        }
         tracing::info!(
             target: "access",
             trace_id = %self.trace,
@@ -141,6 +155,7 @@ impl Drop for Access {
             route = &*labels.route,
             problem = self.problem,
             cache = self.cache,
+            version = self.version.as_deref(),
             duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             bytes = self.sent_bytes,
             complete = self.is_complete,

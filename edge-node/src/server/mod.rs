@@ -34,6 +34,7 @@ use wasmtime_wasi_http::WasiBody;
 use self::access::Access;
 pub use self::clients::ClientLimits;
 use self::clients::Clients;
+pub(crate) use self::clients::owner;
 use self::express::Ready;
 use self::inbound::{Intake, Upload};
 pub(crate) use self::tls::Tls;

@@ -5,6 +5,7 @@
 mod common;
 
 mod cache;
+mod canary;
 mod check;
 mod clients;
 mod components;
