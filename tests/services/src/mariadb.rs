@@ -44,6 +44,9 @@ pub(crate) fn install(folder: &Path, programs: &Programs) -> Result<()> {
     if debian::is_root() {
         installer.arg("--user=root");
     }
+    // In a folder that servers share, each that starts deletes the temporary tables of the others.
+    let temporary = std::path::absolute(folder).context("finding the current directory")?;
+    installer.env("TMPDIR", temporary);
     let output = command::output_within(&mut installer, limits::MARIADB_INSTALL)?;
     if !output.status.success() {
         let log = folder.join(INSTALL_LOG);
