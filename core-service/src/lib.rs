@@ -24,7 +24,6 @@ pub mod import;
 pub mod inventory;
 pub mod jobs;
 pub mod limits;
-pub mod log;
 pub mod orders;
 pub mod payments;
 pub mod pricing;

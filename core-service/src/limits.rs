@@ -92,10 +92,6 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub const DB_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process's lock.
 pub const DB_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a line of the log that is no warning may wait for others.
-pub const LOG_DELAY: Duration = Duration::from_millis(20);
-/// Bytes of such lines after which they are written.
-pub const LOG_BUFFER_BYTES: usize = 64 * 1024;
 /// Connections that read.
 pub const DB_READERS: u32 = 8;
 /// The most connections of clients; others wait in the system's queue.

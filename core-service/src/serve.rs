@@ -15,14 +15,15 @@ use crate::fast::redis::Redis;
 use crate::http::server;
 use crate::ids::lease::NodeLease;
 use crate::payments::sandbox::{Sandbox, WebhookSender};
-use crate::{audit, feed, gate, jobs, limits, log, router};
+use crate::{audit, feed, gate, jobs, limits, router};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tiffin_process::{log, stdin};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
@@ -226,11 +227,8 @@ async fn stop_when_told(stop: CancellationToken, watch_stdin: bool) {
             Err(_) => std::future::pending().await,
         }
     };
-    let stdin_closed = async {
-        if !watch_stdin || wait_for_stdin_close().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
+    let stdin_closed =
+        async { if watch_stdin { stdin::closed().await } else { std::future::pending().await } };
     tokio::select! {
         () = terminated => {}
         _ = tokio::signal::ctrl_c() => {}
@@ -238,19 +236,6 @@ async fn stop_when_told(stop: CancellationToken, watch_stdin: bool) {
     }
     tracing::info!("stopping");
     stop.cancel();
-}
-
-/// Resolves when standard input ends. A thread of its own, because a blocked read of tokio's would hold up
-/// the program's end.
-async fn wait_for_stdin_close() -> Result<(), tokio::sync::oneshot::error::RecvError> {
-    let (closed, wait) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let mut buffer = [0_u8; 64];
-        while std::io::stdin().read(&mut buffer).is_ok_and(|read| read > 0) {}
-        // Nobody listens once the program is stopping for another reason.
-        let _ = closed.send(());
-    });
-    wait.await
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The command line of edge-node.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,8 +13,8 @@ use edge_node::{
     ClientLimits, FeedError, FeedOptions, FeedToken, Node, Options, Severity, TlsFiles,
     UpstreamOptions, VariableSource, top,
 };
+use tiffin_process::{log, stdin};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// A request's memory is taken on one thread and given back on another, where glibc's allocator is slow.
 #[global_allocator]
@@ -194,7 +194,7 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Up(up) => {
-            start_log();
+            let _log = log::start();
             run(up).await.map(|()| ExitCode::SUCCESS)
         }
         Command::Check(check) => show_check(check),
@@ -208,18 +208,6 @@ async fn main() -> ExitCode {
         eprintln!("edge-node: {error:#}");
         ExitCode::FAILURE
     })
-}
-
-fn start_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // A complaint on stderr that stderr has no reader would panic.
-        .log_internal_errors(false)
-        .init();
 }
 
 async fn show_top(admin: SocketAddr) -> anyhow::Result<ExitCode> {
@@ -273,12 +261,12 @@ async fn run(up: Up) -> anyhow::Result<()> {
         clients: up.clients,
     })
     .await?;
-    let mut closed = std::pin::pin!(stdin_closed(up.exit_on_stdin_close));
+    let mut closed = std::pin::pin!(stdin::closed());
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            () = &mut closed => break,
+            () = &mut closed, if up.exit_on_stdin_close => break,
             // How it ended is in the log.
             _ = hangup.recv() => drop(node.reload().await),
         }
@@ -294,22 +282,4 @@ async fn run(up: Up) -> anyhow::Result<()> {
         _ = interrupt.recv() => tracing::warn!("stopping at once: a second signal"),
     }
     Ok(())
-}
-
-/// Resolves when standard input ends, if it is watched. The read has a thread of its own, because a
-/// blocked read of tokio's would hold up the program's end.
-async fn stdin_closed(watched: bool) {
-    if watched {
-        let (closed, wait) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0_u8; 64];
-            while std::io::stdin().read(&mut buffer).is_ok_and(|read| read > 0) {}
-            // Nobody listens once the program is stopping for another reason.
-            let _ = closed.send(());
-        });
-        if wait.await.is_ok() {
-            return;
-        }
-    }
-    std::future::pending().await
 }

@@ -2,6 +2,7 @@
 //!
 //! Source: <https://www.w3.org/TR/trace-context/>, level 1, version 00.
 
+use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
@@ -85,9 +86,14 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
         .then(|| u128::from_str_radix(text, 16).ok())?
 }
 
-/// Never zero. Ids need to be unlike each other, not secret: the hasher's random keys do.
+/// Never zero. Ids need to be unlike each other, not secret: numbers under a hasher's random keys are.
 fn random() -> u64 {
-    RandomState::new().hash_one(std::time::Instant::now()) | 1
+    thread_local! {
+        static KEYS: RandomState = RandomState::new();
+        static NUMBER: Cell<u64> = const { Cell::new(0) };
+    }
+    let number = NUMBER.replace(NUMBER.get().wrapping_add(1));
+    KEYS.with(|keys| keys.hash_one(number)) | 1
 }
 
 #[cfg(test)]

@@ -21,12 +21,12 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use core_service::http::error::ApiError;
 use core_service::idempotency::Answer;
-use core_service::log;
 use shop::{Purchase, Shop};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tiffin_process::log;
 
 /// `tiffin-bench baseline`: which one.
 #[derive(Debug, Subcommand)]

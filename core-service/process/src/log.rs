@@ -4,22 +4,43 @@
 //! [`limits::LOG_DELAY`] and are written together; a warning or an error is written at once, with whatever waited
 //! before it. Lines keep their order. A crash of the whole process (kill -9) loses what was younger than the
 //! delay; a panic does not, as it is logged as an error.
+//!
+//! A line that is written for every request can do without tracing's way to JSON: see [`info`].
 
-use crate::limits;
+use std::cell::RefCell;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
+
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+
+use crate::limits;
+
+/// Where [`info`] writes; empty until the log is started.
+static LINES: OnceLock<Lines> = OnceLock::new();
+
+thread_local! {
+    /// Where a thread puts its line together.
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 /// Sends log lines to stderr as JSON, as `RUST_LOG` says (default `info`), panics among them. What it returns is
 /// to be kept until the program ends: its drop writes the last lines.
+///
+/// # Panics
+/// When something else of the process was given tracing's lines before.
 #[must_use]
 pub fn start() -> LastLines {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = Lines::start(io::stderr());
     let last = LastLines(lines.clone());
+    // The first is the only one: a second log would fail below.
+    _ = LINES.set(lines.clone());
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -33,6 +54,34 @@ pub fn start() -> LastLines {
         .init();
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panicked")));
     last
+}
+
+/// Logs a line as `tracing::info!` would, among its lines and in their order, at a fraction of the cost.
+/// `fields` writes what follows the message: `,"name":value`, as JSON. Nothing is written before the log was started.
+/// Whether anyone wants it is for the caller to ask, with `tracing::enabled!`.
+pub fn info(target: &str, message: &str, fields: impl FnOnce(&mut String) -> fmt::Result) {
+    let Some(lines) = LINES.get() else { return };
+    LINE.with_borrow_mut(|line| {
+        line.clear();
+        if compose(line, target, message, fields).is_ok() {
+            // As everywhere here: nobody may be reading any more.
+            _ = Line { lines, urgent: false }.write_all(line.as_bytes());
+        }
+    });
+}
+
+/// The line in the shape that tracing gives its own.
+fn compose(
+    line: &mut String,
+    target: &str,
+    message: &str,
+    fields: impl FnOnce(&mut String) -> fmt::Result,
+) -> fmt::Result {
+    line.push_str("{\"timestamp\":\"");
+    SystemTime.format_time(&mut Writer::new(line))?;
+    write!(line, "\",\"level\":\"INFO\",\"message\":\"{message}\"")?;
+    fields(line)?;
+    writeln!(line, ",\"target\":\"{target}\"}}")
 }
 
 /// Writes the last lines when it is dropped.
@@ -168,6 +217,28 @@ mod tests {
         say(&lines, false, "e\n").unwrap();
         drop(LastLines(lines));
         assert_eq!(written.recv().unwrap(), "e\n", "the last ones are not lost");
+    }
+
+    #[test]
+    fn a_composed_line_has_the_shape_of_the_others() {
+        let (sender, written) = mpsc::channel();
+        let lines = Lines::start(Pipe(sender));
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true);
+        let subscriber = subscriber.with_writer(lines.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(target: "access", status = 200, "request");
+        });
+        let mut line = String::new();
+        let fields = |line: &mut String| write!(line, ",\"status\":{}", 200);
+        compose(&mut line, "access", "request", fields).unwrap();
+        drop(LastLines(lines));
+        let untimed = |line: &str| {
+            let (start, rest) = line.split_at("{\"timestamp\":\"".len());
+            let (time, rest) = rest.split_at("2026-11-22T00:00:00.000000Z".len());
+            assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+            [start, rest].concat()
+        };
+        assert_eq!(untimed(&line), untimed(&written.recv().unwrap()));
     }
 
     #[test]

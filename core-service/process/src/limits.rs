@@ -1,0 +1,8 @@
+//! Every limit that the programs share.
+
+use std::time::Duration;
+
+/// How long a line of the log that is no warning may wait for others.
+pub const LOG_DELAY: Duration = Duration::from_millis(20);
+/// Bytes of such lines after which they are written.
+pub const LOG_BUFFER_BYTES: usize = 64 * 1024;
