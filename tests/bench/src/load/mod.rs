@@ -1,5 +1,6 @@
 //! The load generator: what it sends ([`Requests`]), what it reads ([`response`]), what it counts
 //! ([`tally`]), and the two ways of asking: [`closed`] (as fast as answers come) and [`open`] (at a rate).
+//! [`scenarios`] says which of a benchmark's loads are wanted.
 //!
 //! It shares the machine with what it measures, so it is built to be cheap: one thread, keep-alive
 //! connections, no allocation per request beyond a buffer that is reused.
@@ -8,6 +9,7 @@ pub mod closed;
 pub mod connection;
 pub mod open;
 pub mod response;
+pub mod scenarios;
 pub mod tally;
 
 use crate::limits;
@@ -35,6 +37,14 @@ pub struct Window {
 }
 
 impl Window {
+    /// So many milliseconds of each.
+    pub const fn of_ms(warm_up_ms: u64, measure_ms: u64) -> Self {
+        Self {
+            warm_up: Duration::from_millis(warm_up_ms),
+            measure: Duration::from_millis(measure_ms),
+        }
+    }
+
     /// Both together.
     pub fn total(&self) -> Duration {
         self.warm_up + self.measure

@@ -118,8 +118,7 @@ fn micros(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    const WINDOW: Window =
-        Window { warm_up: Duration::from_secs(1), measure: Duration::from_secs(2) };
+    const WINDOW: Window = Window::of_ms(1_000, 2_000);
 
     #[test]
     fn quantiles_are_those_of_the_answers_in_the_window() {

@@ -57,7 +57,7 @@ async fn start(
     progress.step(&format!("filling a table with {orders} orders"));
     let running = world.start_core(name).await?;
     // One real order is the model for all others.
-    let moment = Window { warm_up: Duration::ZERO, measure: Duration::from_millis(1) };
+    let moment = Window::of_ms(0, 1);
     let task = task("model-order", 1, &running, 1, moment);
     measure(world, &running, task, progress, findings).await?;
     let now_ms = SystemClock.now_ms();
