@@ -5,6 +5,7 @@ use super::measure::{Gets, Load, Task, faults, line, measure};
 use super::plan::Plan;
 use super::server::{EDGE_NODE_LOGGED, NGINX_LOGGED, Server};
 use crate::limits;
+use crate::load::scenarios::in_turn;
 use crate::progress::Progress;
 use crate::report::median;
 use std::time::Instant;
@@ -59,11 +60,6 @@ fn common_rate(track: &str, servers: &[Server], findings: &Findings) -> f64 {
         median(of_server.map(|found| found.answers_per_s)).unwrap_or(0.0)
     });
     peaks.fold(f64::INFINITY, f64::min) * limits::EDGE_LATENCY_LOAD
-}
-
-/// Each round begins with another one.
-fn in_turn(servers: &[Server], round: u32) -> impl Iterator<Item = &Server> {
-    servers.iter().cycle().skip(round as usize % servers.len()).take(servers.len())
 }
 
 /// Those with an access log are there to show what it costs.

@@ -1,4 +1,4 @@
-//! Which scenarios of a benchmark are run: all, or those that `--only` names.
+//! Which scenarios of a benchmark are run: all, or those that `--only` names; and whose turn it is in a round.
 
 use anyhow::bail;
 
@@ -14,6 +14,12 @@ pub fn wanted(only: &[String], known: &[&str]) -> anyhow::Result<impl Fn(&str) -
         debug_assert!(known.contains(&name), "{name} is no scenario");
         only.is_empty() || only.iter().any(|one| one == name)
     })
+}
+
+/// All systems, each round beginning with another one: what slows the machine for a while slows no system more.
+pub fn in_turn<T>(systems: &[T], round: u32) -> impl Iterator<Item = &T> {
+    let first = round as usize % systems.len().max(1);
+    systems.iter().cycle().skip(first).take(systems.len())
 }
 
 #[cfg(test)]
@@ -35,5 +41,12 @@ mod tests {
         let only = ["sweep".to_owned()];
         let one = wanted(&only, &KNOWN).unwrap();
         assert!(one("sweep") && !one("latency"));
+    }
+
+    #[test]
+    fn each_round_begins_with_another_and_has_all() {
+        let of = |round| in_turn(&["a", "b", "c"], round).copied().collect::<String>();
+        assert_eq!([1, 2, 3].map(of), ["bca", "cab", "abc"]);
+        assert_eq!(in_turn::<u8>(&[], 1).count(), 0);
     }
 }

@@ -2,12 +2,13 @@
 //! scenario follows at once, on the same processes.
 
 use super::baseline::LockOrder;
-use super::measure::{Load, Running, Task, measure};
+use super::measure::{Load, Task, measure};
 use super::plan::Plan;
 use super::world::World;
 use super::{Calibration, Findings, latency};
 use crate::limits;
 use crate::load::Window;
+use crate::load::scenarios::in_turn;
 use crate::progress::Progress;
 use std::time::Duration;
 
@@ -55,11 +56,6 @@ pub async fn run(
         running.stop().await?;
     }
     Ok(())
-}
-
-/// The systems, each round beginning with another one.
-fn in_turn(systems: &[Running; 3], round: u32) -> impl Iterator<Item = &Running> {
-    systems.iter().cycle().skip(round as usize % systems.len()).take(systems.len())
 }
 
 /// What a quick run needs for the scenarios that follow.

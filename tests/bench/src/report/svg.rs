@@ -9,6 +9,21 @@ pub const ORANGE: &str = "#D55E00";
 /// The third's.
 pub const GREEN: &str = "#009E73";
 
+/// A whole document around its shapes.
+pub fn document(width: f64, height: f64, body: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{body}</svg>\n"
+    )
+}
+
+/// The title of a panel, above its upper left corner.
+pub fn title(left: f64, top: f64, text: &str) -> String {
+    let (y, text) = (top - 8.0, escape(text));
+    format!("<text x=\"{left}\" y=\"{y}\" font-weight=\"bold\">{text}</text>\n")
+}
+
 /// The next of 1, 2, 4, 5, 8 and 10 times a power of ten: its quarters are numbers that read well.
 pub fn ceiling(value: f64) -> f64 {
     if value <= 0.0 || !value.is_finite() {

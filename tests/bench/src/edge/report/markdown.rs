@@ -2,6 +2,7 @@
 
 use super::{CACHE, COMPARISONS, COMPUTE, Median, Report};
 use crate::limits;
+use crate::report::markdown::{extent, faults};
 use std::fmt::Write as _;
 
 /// The whole report.
@@ -24,7 +25,7 @@ pub fn render(report: &Report) -> String {
     starts(report, &mut text);
     text += "\n![Throughput and latency](edge.svg)\n\n";
     text += HOW_TO_READ;
-    faults(report, &mut text);
+    faults(&report.faults, &mut text);
     text
 }
 
@@ -51,20 +52,16 @@ request that was sent after that and shows what was before is stale.
 /// What the terminal shows at the end.
 pub fn summary(report: &Report) -> String {
     let mut text = ratios(report);
-    faults(report, &mut text);
+    faults(&report.faults, &mut text);
     text
 }
 
 fn facts(report: &Report, text: &mut String) {
     let facts = &report.facts;
-    let extent = if facts.quick { "A quick run" } else { "A whole run" };
+    let extent = extent(facts.quick, facts.took_s, &facts.machine);
     let _ = writeln!(
         text,
-        "{extent} of {} s on {} × {} with {} MiB. {}",
-        facts.took_s,
-        facts.machine.processors,
-        facts.machine.processor,
-        facts.machine.memory_mib,
+        "{extent}. {}",
         match facts.pinned {
             true => "Servers ran on one processor, clients and origin on another.",
             false => "Servers and clients shared all processors.",
@@ -226,20 +223,11 @@ fn starts(report: &Report, text: &mut String) {
     }
 }
 
-fn faults(report: &Report, text: &mut String) {
-    if report.faults.is_empty() {
-        return;
-    }
-    *text += "\nWhat should not have happened:\n\n";
-    for fault in &report.faults {
-        let _ = writeln!(text, "- {fault}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::report;
     use super::*;
+    use crate::report::markdown::assert_tables_are_whole;
 
     #[test]
     fn figures_stand_with_their_spread_and_reasons() {
@@ -257,14 +245,6 @@ mod tests {
 
     #[test]
     fn every_row_of_a_table_has_as_many_cells_as_its_head() {
-        let mut cells = None;
-        for line in render(&report()).lines() {
-            if !line.starts_with('|') {
-                cells = None;
-                continue;
-            }
-            let count = line.matches('|').count();
-            assert_eq!(*cells.get_or_insert(count), count, "{line}");
-        }
+        assert_tables_are_whole(&render(&report()));
     }
 }

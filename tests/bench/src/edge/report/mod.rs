@@ -12,11 +12,9 @@ use super::news::News;
 use super::server::{EDGE_NODE, NGINX, VARNISH, WASMTIME_SERVE, WORKERD};
 use super::start::Starts;
 use crate::report::machine::Machine;
-use crate::report::{median, ratio, round};
-use anyhow::Context as _;
+use crate::report::{groups, median, ratio, round};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 /// The comparison of caches.
@@ -216,28 +214,13 @@ fn megabytes(mib: f64) -> f64 {
 
 /// Writes `edge.json`, `edge.md` and `edge.svg` into a folder.
 pub fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {
-    let json = serde_json::to_string_pretty(report)?;
-    for (name, text) in [
-        ("edge.json", json + "\n"),
-        ("edge.md", markdown::render(report)),
-        ("edge.svg", svg::render(&report.medians)),
-    ] {
-        let file = folder.join(name);
-        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    Ok(())
+    let (markdown, svg) = (markdown::render(report), svg::render(&report.medians));
+    crate::report::write(folder, "edge", report, &markdown, &svg)
 }
 
 /// Medians over rounds, in the order in which the measurements were made.
 fn medians(measurements: &[Measurement]) -> Vec<Median> {
-    let name = |m: &Measurement| (m.track, m.system, m.offered_per_s.is_some());
-    let mut groups: Vec<Vec<&Measurement>> = Vec::new();
-    for measurement in measurements {
-        match groups.iter_mut().find(|group| name(group[0]) == name(measurement)) {
-            Some(group) => group.push(measurement),
-            None => groups.push(vec![measurement]),
-        }
-    }
+    let groups = groups(measurements, |m| (m.track, m.system, m.offered_per_s.is_some()));
     let medians = groups.iter().map(|group| {
         let middle = |of: fn(&Measurement) -> Option<f64>| {
             median(group.iter().filter_map(|m| of(m))).map(|value| round(value, 3))

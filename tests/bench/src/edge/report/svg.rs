@@ -3,7 +3,7 @@
 
 use super::super::server::EDGE_NODE;
 use super::{CACHE, COMPUTE, Median};
-use crate::report::svg::{BLUE, ORANGE, ceiling, escape, number};
+use crate::report::svg::{BLUE, ORANGE, ceiling, document, escape, number, title};
 use std::fmt::Write as _;
 
 const PANEL_WIDTH: f64 = 440.0;
@@ -65,21 +65,12 @@ pub fn render(medians: &[Median]) -> String {
             top += shown.len() as f64 * ROW + GAP;
         }
     }
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{top}\" \
-         viewBox=\"0 0 {width} {top}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{body}</svg>\n"
-    )
+    document(width, top, &body)
 }
 
 fn draw(panel: &Panel, shown: &[&Median], top: f64, svg: &mut String) {
     let left = MARGIN + LABEL;
-    let _ = writeln!(
-        svg,
-        "<text x=\"{MARGIN}\" y=\"{}\" font-weight=\"bold\">{}</text>",
-        top - 8.0,
-        escape(panel.title)
-    );
+    svg.push_str(&title(MARGIN, top, panel.title));
     let greatest = shown.iter().map(|m| (panel.value)(m).1[1]).fold(0.0, f64::max);
     let scale = PANEL_WIDTH / ceiling(greatest);
     for (row, median) in shown.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use super::testing::report;
 use super::*;
+use std::fs;
 
 #[test]
 fn ratios_are_formed_of_medians_and_what_is_missing_is_null() {

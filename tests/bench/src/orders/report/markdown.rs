@@ -1,6 +1,7 @@
 //! The report as Markdown, and its short form for the terminal.
 
 use super::{Median, Report, TARGETS};
+use crate::report::markdown::{extent, faults};
 use std::fmt::Write as _;
 
 /// The whole report.
@@ -44,7 +45,7 @@ pub fn render(report: &Report) -> String {
         }
         text += "\n";
     }
-    faults(report, &mut text);
+    faults(&report.faults, &mut text);
     text
 }
 
@@ -66,22 +67,18 @@ tokens, price baskets and fill tables by the core's own code.
 /// What the terminal shows at the end.
 pub fn summary(report: &Report) -> String {
     let mut text = targets(report);
-    faults(report, &mut text);
+    faults(&report.faults, &mut text);
     text
 }
 
 fn facts(report: &Report, text: &mut String) {
     let facts = &report.facts;
     let tokens = &facts.tokens;
-    let extent = if facts.quick { "A quick run" } else { "A whole run" };
+    let extent = extent(facts.quick, facts.took_s, &facts.machine);
     let _ = writeln!(
         text,
-        "{extent} of {} s on {} × {} with {} MiB for everything: generator, servers, {}\n\
+        "{extent} for everything: generator, servers, {}\n\
          (innodb_flush_log_at_trx_commit = {}, buffer pool {} MiB, log_bin {}) and Redis {}. Tokens were {tokens} to the servers.",
-        facts.took_s,
-        facts.machine.processors,
-        facts.machine.processor,
-        facts.machine.memory_mib,
         facts.database,
         facts.innodb_flush_log_at_trx_commit,
         facts.innodb_buffer_pool_size.parse::<u64>().unwrap_or(0) / (1 << 20),
@@ -164,20 +161,11 @@ fn table(report: &Report) -> String {
     text
 }
 
-fn faults(report: &Report, text: &mut String) {
-    if report.faults.is_empty() {
-        return;
-    }
-    *text += "\nWhat should not have happened:\n\n";
-    for fault in &report.faults {
-        let _ = writeln!(text, "- {fault}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::report;
     use super::*;
+    use crate::report::markdown::assert_tables_are_whole;
 
     #[test]
     fn systems_stand_side_by_side_and_targets_are_judged() {
@@ -191,15 +179,7 @@ mod tests {
 
     #[test]
     fn every_row_of_a_table_has_as_many_cells_as_its_head() {
-        let mut cells = None;
-        for line in render(&report()).lines() {
-            if !line.starts_with('|') {
-                cells = None;
-                continue;
-            }
-            let count = line.matches('|').count();
-            assert_eq!(*cells.get_or_insert(count), count, "{line}");
-        }
+        assert_tables_are_whole(&render(&report()));
     }
 
     #[test]

@@ -12,11 +12,9 @@ pub use markdown::summary;
 use crate::limits;
 use crate::orders::measure::Measurement;
 use crate::orders::{Calibration, Findings, SoldOutQueries};
-use crate::report::{median, ratio, round};
-use anyhow::Context as _;
+use crate::report::{groups, median, ratio, round};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 /// All that is written.
@@ -155,31 +153,17 @@ impl Report {
 
 /// Writes `orders.json`, `orders.md` and `orders.svg` into a folder.
 pub fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {
-    let json = serde_json::to_string_pretty(report)?;
-    for (name, text) in [
-        ("orders.json", json + "\n"),
-        ("orders.md", markdown::render(report)),
-        ("orders.svg", svg::render(&report.medians)),
-    ] {
-        let file = folder.join(name);
-        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    Ok(())
+    let (markdown, svg) = (markdown::render(report), svg::render(&report.medians));
+    crate::report::write(folder, "orders", report, &markdown, &svg)
 }
 
 /// Medians over rounds, in the order in which the measurements were made.
 fn medians(measurements: &[Measurement]) -> Vec<Median> {
-    let name = |m: &Measurement| (m.scenario, m.system, m.clients);
-    let mut groups: Vec<Vec<&Measurement>> = Vec::new();
-    for measurement in measurements {
-        match groups.iter_mut().find(|group| name(group[0]) == name(measurement)) {
-            // A calibration's rounds are different ways of running it.
-            Some(group) if !measurement.scenario.starts_with("calibration") => {
-                group.push(measurement)
-            }
-            _ => groups.push(vec![measurement]),
-        }
-    }
+    let groups = groups(measurements, |m| {
+        // A calibration's rounds are different ways of running it.
+        let way = m.scenario.starts_with("calibration").then_some(m.round);
+        (m.scenario, m.system, m.clients, way)
+    });
     let middle = |group: &[&Measurement], of: fn(&Measurement) -> f64| {
         round(median(group.iter().map(|m| of(m))).unwrap_or(0.0), 3)
     };

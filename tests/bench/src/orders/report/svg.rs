@@ -4,7 +4,7 @@
 //! its own dashes.
 
 use super::Median;
-use crate::report::svg::{BLUE, GREEN, ORANGE, ceiling, escape, number};
+use crate::report::svg::{BLUE, GREEN, ORANGE, ceiling, document, escape, number, title};
 use std::fmt::Write as _;
 
 const PANEL_WIDTH: f64 = 420.0;
@@ -62,16 +62,12 @@ const PANELS: [Panel; 4] = [
 pub fn render(medians: &[Median]) -> String {
     let width = LEFT + 2.0 * PANEL_WIDTH + GAP_X + 24.0;
     let height = TOP + 2.0 * PANEL_HEIGHT + GAP_Y + LEGEND + 24.0;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
-    );
-    legend(&mut svg);
+    let mut body = String::new();
+    legend(&mut body);
     for panel in &PANELS {
-        draw(panel, medians, &mut svg);
+        draw(panel, medians, &mut body);
     }
-    svg + "</svg>\n"
+    document(width, height, &body)
 }
 
 fn legend(svg: &mut String) {
@@ -105,12 +101,7 @@ fn draw(panel: &Panel, medians: &[Median], svg: &mut String) {
     let x = |clients: usize| left + (clients.max(1) as f64).log2() / doublings * PANEL_WIDTH;
     let y = |value: f64| bottom - value / ceiling * PANEL_HEIGHT;
 
-    let _ = writeln!(
-        svg,
-        "<text x=\"{left}\" y=\"{}\" font-weight=\"bold\">{}</text>",
-        top - 8.0,
-        escape(panel.title)
-    );
+    svg.push_str(&title(left, top, panel.title));
     for quarter in 0..=4_u8 {
         let value = ceiling * f64::from(quarter) / 4.0;
         let line_y = y(value);

@@ -2,6 +2,7 @@
 
 use super::testing::{measurement, report};
 use super::*;
+use std::fs;
 
 #[test]
 fn ratios_are_formed_of_medians_at_256_clients() {
