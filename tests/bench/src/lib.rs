@@ -5,7 +5,6 @@
 //! [`usage`] are the programs that are measured and what they use, [`report`] what all reports share. Run it as
 //! `cargo xtask bench orders` or `cargo xtask bench edge`.
 
-pub mod catalogue;
 pub mod edge;
 pub mod limits;
 pub mod load;

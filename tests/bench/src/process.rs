@@ -4,12 +4,13 @@ use crate::limits;
 use anyhow::{Context as _, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::fs::{self, File};
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tiffin_services::command::find_program;
+use tiffin_services::last_words;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -63,7 +64,7 @@ impl Process {
         let deadline = Instant::now() + ready_within;
         while !is_ready(address, ready_at).await {
             if let Some(status) = process.child.try_wait()? {
-                bail!("{name} ended ({status}):\n{}", end_of(&process.log));
+                bail!("{name} ended ({status}):\n{}", last_words(&process.log));
             }
             if Instant::now() > deadline {
                 bail!("{name} did not get ready; its log is {}", process.log.display());
@@ -145,13 +146,6 @@ pub fn hold_ourselves_to(processor: usize) -> anyhow::Result<()> {
     let mut command = Command::new(taskset);
     command.args(["--all-tasks", "--pid", "--cpu-list", &processor.to_string()]);
     tiffin_services::command::ask(command.arg(std::process::id().to_string())).map(|_| ())
-}
-
-/// The last lines of a log.
-pub fn end_of(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let tail: Vec<&str> = text.lines().rev().take(10).collect();
-    tail.into_iter().rev().map(|line| format!("  {line}\n")).collect()
 }
 
 /// An address that is free now.

@@ -4,7 +4,6 @@
 //! with `retryable`) and those that never came.
 
 use crate::limits;
-use crate::random::Random;
 use bytes::Bytes;
 use core_service::idempotency::Keyed;
 use sha2::{Digest as _, Sha256};
@@ -14,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tiffin_api::id::UserId;
 use tiffin_api::problem::{ErrorCode, Problem};
+use tiffin_fixtures::random::Random;
 
 /// A diner with a token.
 #[derive(Debug, Clone)]

@@ -8,13 +8,11 @@
 //! Invariants: what decides whether a rule is broken is pure ([`ledger`], [`crash::checks`],
 //! [`crash::schedule`]); nothing is killed but what the drill has started, by its process id.
 
-pub mod catalogue;
 pub mod core;
 pub mod crash;
 pub mod http;
 pub mod ledger;
 pub mod limits;
-pub mod random;
 pub mod redis;
 pub mod store;
 pub mod violations;

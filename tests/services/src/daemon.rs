@@ -227,7 +227,7 @@ fn spawn_for_good(command: Command) -> io::Result<Child> {
 }
 
 /// The end of a log, indented.
-pub(crate) fn last_words(log: &Path) -> String {
+pub fn last_words(log: &Path) -> String {
     let text = match end_of(log) {
         Ok(text) => text,
         Err(error) => return format!("  ({} cannot be read: {error})", log.display()),

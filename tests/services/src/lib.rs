@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-pub use daemon::Daemon;
+pub use daemon::{Daemon, last_words};
 
 use daemon::Plan;
 use folder::Folder;

@@ -4,12 +4,12 @@
 use crate::history::{
     Act, Batch, Fault, Label, Line, Mishap, Place, Seal, Shelf, Step, Upset, What, Who, Wish,
 };
-use crate::rng::Rng;
 use crate::setup::{DINERS, MINUTE_MS};
 use crate::world::{Sent, World};
 use core_service::engine::Step as Moment;
 use tiffin_api::order::OrderState;
 use tiffin_api::payment::{PaymentMethod, ProviderOutcome, RefundState};
+use tiffin_fixtures::random::Random;
 
 /// Every moment at which a batch may fail.
 pub(crate) const MOMENTS: [Moment; 5] =
@@ -17,7 +17,7 @@ pub(crate) const MOMENTS: [Moment; 5] =
 
 /// Draws steps.
 pub(crate) struct Generator {
-    rng: Rng,
+    rng: Random,
     labels: Label,
 }
 
@@ -56,7 +56,7 @@ enum Draw {
 
 impl Generator {
     /// Draws from these random numbers.
-    pub(crate) const fn new(rng: Rng) -> Self {
+    pub(crate) const fn new(rng: Random) -> Self {
         Self { rng, labels: 0 }
     }
 
@@ -90,7 +90,7 @@ impl Generator {
             },
             Kind::Price => {
                 let dish = self.rng.index(world.model.dishes.len());
-                Step::Price(dish, self.rng.within(1, 30) * 50)
+                Step::Price(dish, self.rng.between(1, 30) * 50)
             }
             Kind::Jobs => Step::Jobs(self.line()),
             Kind::Kill => Step::Kill,
@@ -105,14 +105,14 @@ impl Generator {
             return Upset::Back;
         }
         let how = self.rng.pick(&[Mishap::Lost, Mishap::AnswerLost, Mishap::Late]);
-        let after = u8::try_from(self.rng.within(0, 6)).unwrap_or(0);
+        let after = u8::try_from(self.rng.between(0, 6)).unwrap_or(0);
         let calls = self.rng.weighted(&[(70, 1), (20, 2), (10, 6)]);
         let dish = self.rng.index(world.model.dishes.len());
         let kind = self.rng.index(world.model.terms.len());
-        let shelf = if self.rng.chance(75) { Shelf::Dish(dish) } else { Shelf::Kind(kind) };
+        let shelf = if self.rng.percent(75) { Shelf::Dish(dish) } else { Shelf::Kind(kind) };
         let (from, to) = self.rng.weighted(&[(40, (0, 1)), (40, (2, 20)), (20, (-5, -1))]);
-        let units = self.rng.within(from, to);
-        let user = self.rng.within(1, DINERS);
+        let units = self.rng.between(from, to);
+        let user = self.rng.between(1, DINERS);
         let store = self.rng.index(2);
         self.rng.weighted(&[
             (12, Upset::Emptied),
@@ -134,7 +134,7 @@ impl Generator {
             (8, (-5_000, -1)),
             (4, (-10 * MINUTE_MS, -MINUTE_MS)),
         ]);
-        self.rng.within(from, to)
+        self.rng.between(from, to)
     }
 
     fn batch(&mut self, world: &World) -> Batch {
@@ -142,7 +142,7 @@ impl Generator {
         let mut acts = Vec::new();
         while acts.len() < count {
             let Some(act) = self.act(world) else { continue };
-            if matches!(act, Act::Request { .. }) && self.rng.chance(12) {
+            if matches!(act, Act::Request { .. }) && self.rng.percent(12) {
                 acts.push(act.clone());
             }
             acts.push(act);
@@ -155,7 +155,7 @@ impl Generator {
 
     fn fault(&mut self) -> Fault {
         let at = self.rng.pick(&MOMENTS);
-        let times = if self.rng.chance(30) { 2 } else { 1 };
+        let times = if self.rng.percent(30) { 2 } else { 1 };
         self.rng.weighted(&[
             (66, Fault::None),
             (8, Fault::Stumble(at, times)),
@@ -193,7 +193,7 @@ impl Generator {
             }
             Draw::Claim => {
                 let kind = self.rng.index(model.terms.len());
-                let user = self.rng.within(1, DINERS);
+                let user = self.rng.between(1, DINERS);
                 self.request(What::Claim(kind, user))
             }
             Draw::Redeem => {
@@ -215,8 +215,8 @@ impl Generator {
             Draw::Again => {
                 let label = self.some(world.requests.keys())?;
                 let Sent { what, other_body, .. } = world.requests[&label].clone();
-                let other_body = other_body ^ self.rng.chance(12);
-                Act::Request { label, what, other_body, lost: self.rng.chance(10) }
+                let other_body = other_body ^ self.rng.percent(12);
+                Act::Request { label, what, other_body, lost: self.rng.percent(10) }
             }
             Draw::Conclude => {
                 let asked = world.handlers.iter().filter(|(_, handler)| handler.said.is_some());
@@ -238,7 +238,7 @@ impl Generator {
 
     fn request(&mut self, what: What) -> Act {
         self.labels += 1;
-        Act::Request { label: self.labels, what, other_body: false, lost: self.rng.chance(12) }
+        Act::Request { label: self.labels, what, other_body: false, lost: self.rng.percent(12) }
     }
 
     fn place(&mut self, world: &World) -> Place {
@@ -246,14 +246,14 @@ impl Generator {
         let dishes = world.model.dishes.iter().enumerate();
         let sold_here: Vec<usize> =
             dishes.filter(|(_, dish)| dish.store == store).map(|(index, _)| index).collect();
-        let count = self.rng.within(1, 3);
+        let count = self.rng.between(1, 3);
         let lines = (0..count).map(|_| {
             let units = self.rng.weighted(&[(50, 1), (30, 2), (15, 3), (5, 6)]);
             (self.rng.pick(&sold_here), units)
         });
         let lines = lines.collect();
-        let user = self.rng.within(1, DINERS);
-        let delivery = store == 0 && self.rng.chance(30);
+        let user = self.rng.between(1, DINERS);
+        let delivery = store == 0 && self.rng.percent(30);
         let mut coupons: Vec<Label> = Vec::new();
         for _ in 0..self.rng.weighted(&[(60, 0), (28, 1), (12, 2)]) {
             coupons.extend(self.coupon(world, user));
@@ -261,7 +261,7 @@ impl Generator {
         coupons.sort_unstable();
         coupons.dedup();
         let mut place = Place { user, store, lines, delivery, coupons, quote: None };
-        if self.rng.chance(25) {
+        if self.rng.percent(25) {
             let total_minor = world.model.total_of(&place);
             let (more_minor, for_ms) =
                 self.rng.weighted(&[(6, (0, 10)), (2, (50, 10)), (2, (0, 0))]);
@@ -290,7 +290,7 @@ impl Generator {
             Wish::Dispatch,
             Wish::Complete,
         ];
-        let wish = if self.rng.chance(70) { fitting } else { self.rng.pick(&any) };
+        let wish = if self.rng.percent(70) { fitting } else { self.rng.pick(&any) };
         let who = match wish {
             Wish::Cancel => {
                 self.rng.weighted(&[(70, Who::Diner), (25, Who::Keeper), (5, Who::Stranger)])
@@ -324,7 +324,7 @@ impl Generator {
         let orders = &world.model.orders;
         let fitting = orders.iter().filter(|(_, order)| states.contains(&order.state));
         let fitting = self.some(fitting.map(|(label, _)| label));
-        if self.rng.chance(80) { fitting } else { self.some(orders.keys()) }
+        if self.rng.percent(80) { fitting } else { self.some(orders.keys()) }
     }
 
     /// A coupon, more likely one of the user's.
@@ -332,7 +332,7 @@ impl Generator {
         let coupons = &world.model.coupons;
         let own = coupons.iter().filter(|(_, coupon)| coupon.user == user);
         let own = self.some(own.map(|(label, _)| label));
-        if self.rng.chance(92) { own } else { self.some(coupons.keys()) }
+        if self.rng.percent(92) { own } else { self.some(coupons.keys()) }
     }
 
     fn method(&mut self) -> PaymentMethod {

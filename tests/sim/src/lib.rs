@@ -19,7 +19,6 @@ mod life;
 mod model;
 mod outcome;
 mod provider;
-mod rng;
 mod rules;
 mod run;
 mod setup;

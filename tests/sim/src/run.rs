@@ -2,7 +2,6 @@
 
 use crate::generate::Generator;
 use crate::history::Step;
-use crate::rng::Rng;
 use crate::rules::Violation;
 use crate::setup::Setup;
 use crate::submit::Sabotage;
@@ -12,6 +11,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::sync::mpsc;
+use tiffin_fixtures::random::Random;
 
 /// Which histories to play.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,7 @@ pub(crate) struct Played {
 
 /// Draws a seed's history and plays it.
 pub(crate) fn draw(seed: u64, plan: &Plan) -> anyhow::Result<Played> {
-    let mut rng = Rng::new(seed);
+    let mut rng = Random::seeded(seed);
     let setup = Setup::of(&mut rng);
     let mut generator = Generator::new(rng);
     let mut drawn = 0;
@@ -50,7 +50,7 @@ pub(crate) fn draw(seed: u64, plan: &Plan) -> anyhow::Result<Played> {
 
 /// Plays the given steps from a seed's start.
 pub(crate) fn replay(seed: u64, plan: &Plan, steps: &[Step]) -> anyhow::Result<Played> {
-    let setup = Setup::of(&mut Rng::new(seed));
+    let setup = Setup::of(&mut Random::seeded(seed));
     let mut rest = steps.iter();
     play(setup, plan.sabotage, |_| rest.next().cloned())
 }

@@ -1,7 +1,7 @@
 //! The world that a seed begins with: two stores, a few dishes, and how much there is of each.
 
-use crate::rng::Rng;
 use serde_json::{Value, json};
+use tiffin_fixtures::random::Random;
 
 /// A Wednesday, 2026-11-25T12:00:00Z.
 const NOON_MS: i64 = 1_795_608_000_000;
@@ -71,19 +71,19 @@ pub(crate) struct Setup {
 
 impl Setup {
     /// The start of a seed's history.
-    pub(crate) fn of(rng: &mut Rng) -> Self {
+    pub(crate) fn of(rng: &mut Random) -> Self {
         let mut dishes = Vec::new();
         for store in [0, 0, 0, 1, 1] {
             // A dish for nothing: its payment moves no money and must not be refunded.
-            let price_minor = if rng.chance(12) { 0 } else { rng.within(1, 30) * 50 };
-            dishes.push(Dish { store, price_minor, units: rng.within(1, 14) });
+            let price_minor = if rng.percent(12) { 0 } else { rng.between(1, 30) * 50 };
+            dishes.push(Dish { store, price_minor, units: rng.between(1, 14) });
         }
         Self {
-            now_ms: NOON_MS + rng.within(-6, 11) * 60 * MINUTE_MS,
+            now_ms: NOON_MS + rng.between(-6, 11) * 60 * MINUTE_MS,
             dishes,
             terms: terms(rng),
-            pay_within_ms: rng.within(2, 15) * MINUTE_MS,
-            held_units_cap: rng.within(5, 12),
+            pay_within_ms: rng.between(2, 15) * MINUTE_MS,
+            held_units_cap: rng.between(5, 12),
         }
     }
 
@@ -135,18 +135,18 @@ impl Terms {
 }
 
 /// Money off, the delivery, and money off a first order; the first and the last exclude each other.
-fn terms(rng: &mut Rng) -> Vec<Terms> {
-    let amount_minor = rng.within(2, 12) * 50;
+fn terms(rng: &mut Random) -> Vec<Terms> {
+    let amount_minor = rng.between(2, 12) * 50;
     let off = Terms {
         amount_minor: Some(amount_minor),
         category: "off",
         minimum_minor: 0,
         first_order: false,
-        total: rng.within(3, 6),
+        total: rng.between(3, 6),
         per_user: Some(2),
         per_user_per_day: None,
         budget_minor: Some(amount_minor * 2),
-        valid_for_ms: rng.within(5, 40) * MINUTE_MS,
+        valid_for_ms: rng.between(5, 40) * MINUTE_MS,
     };
     let delivery = Terms {
         amount_minor: None,

@@ -4,7 +4,6 @@
 use super::measure::get_request;
 use super::plan::Plan;
 use super::server::{Bench, EDGE_NODE};
-use crate::catalogue::{item_row, store_rows};
 use crate::limits;
 use crate::load::connection::Connection;
 use crate::load::response::Answer;
@@ -26,6 +25,7 @@ use std::time::{Duration, Instant};
 use tiffin_api::id::UserId;
 use tiffin_api::import;
 use tiffin_api::token::{MAX_LIFETIME_S, Principal, Role};
+use tiffin_fixtures::catalogue;
 use tokio::time::{sleep, timeout};
 
 /// What became of edits.
@@ -65,8 +65,8 @@ pub async fn run(
     command.arg("serve").arg("--data").arg(&data);
     let core = Process::serve("core", command, &bench.logs).await?;
     let mut desk = Desk::new(core.address, &keys).await?;
-    let mut rows = store_rows(STORE);
-    rows.push(item_row(STORE, ITEM, limits::HUGE_STOCK_UNITS, FIRST_PRICE_MINOR));
+    let mut rows = catalogue::store(STORE);
+    rows.push(catalogue::item(STORE, ITEM, FIRST_PRICE_MINOR, limits::HUGE_STOCK_UNITS));
     desk.import(&rows).await?;
     let menu = format!("/v1/stores/{}/menu?lang=en", desk.store_id().await?);
 
@@ -138,7 +138,7 @@ async fn edit(
     let count = if plan.quick { limits::EDITS_QUICK } else { limits::EDITS };
     for n in 1..=UNTIMED_EDITS + count {
         let price_minor = FIRST_PRICE_MINOR + n;
-        desk.import(&[item_row(STORE, ITEM, limits::HUGE_STOCK_UNITS, price_minor)]).await?;
+        desk.import(&[catalogue::item(STORE, ITEM, price_minor, limits::HUGE_STOCK_UNITS)]).await?;
         let acknowledged = Instant::now();
         while !shows(&mut diner, request, price_minor).await? {
             let waited = acknowledged.elapsed();

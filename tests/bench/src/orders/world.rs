@@ -8,9 +8,8 @@ use super::greet;
 use super::measure::Running;
 use super::request::{Buyers, TokenUse};
 use super::store::{self, Item};
-use crate::catalogue::{item_row, store_rows};
 use crate::limits;
-use crate::process::{Process, end_of};
+use crate::process::Process;
 use crate::progress::Progress;
 use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum as _;
@@ -20,7 +19,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tiffin_services::{Options, Services, WhenInUse};
+use tiffin_fixtures::catalogue;
+use tiffin_services::{Options, Services, WhenInUse, last_words};
 
 /// A way of taking orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -255,7 +255,7 @@ impl World {
 
     /// The end of a system's log, for a report of something that went wrong.
     pub fn last_words(&self, name: &str) -> String {
-        end_of(&self.logs.join(format!("{name}.log")))
+        last_words(&self.logs.join(format!("{name}.log")))
     }
 }
 
@@ -264,21 +264,26 @@ const PRICE_MINOR: i64 = 1_200;
 
 /// The catalogue: one hot item, items that sell out, and many items of many stores, all always served.
 fn catalogue_rows() -> String {
-    let mut rows = store_rows("hot-store");
-    rows.push(item_row("hot-store", "hot", limits::HUGE_STOCK_UNITS, PRICE_MINOR));
+    let mut rows = catalogue::store("hot-store");
+    rows.push(catalogue::item("hot-store", "hot", PRICE_MINOR, limits::HUGE_STOCK_UNITS));
     for n in 0..limits::SCARCE_ITEMS {
-        rows.push(item_row(
+        rows.push(catalogue::item(
             "hot-store",
             &format!("scarce-{n}"),
-            limits::SCARCE_STOCK_UNITS,
             PRICE_MINOR,
+            limits::SCARCE_STOCK_UNITS,
         ));
     }
     for store in 0..limits::WIDE_STORES {
         let name = format!("store-{store}");
-        rows.extend(store_rows(&name));
+        rows.extend(catalogue::store(&name));
         for n in 0..limits::WIDE_ITEMS / limits::WIDE_STORES {
-            rows.push(item_row(&name, &format!("wide-{n}"), limits::HUGE_STOCK_UNITS, PRICE_MINOR));
+            rows.push(catalogue::item(
+                &name,
+                &format!("wide-{n}"),
+                PRICE_MINOR,
+                limits::HUGE_STOCK_UNITS,
+            ));
         }
     }
     rows.iter().map(|row| format!("{row}\n")).collect()

@@ -5,13 +5,13 @@ use super::checks;
 use super::journal::{Act, Basket, Entry, Journal};
 use crate::http::{Answer, Call, Diner};
 use crate::limits;
-use crate::random::Random;
 use crate::world::World;
 use bytes::Bytes;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tiffin_fixtures::random::Random;
 
 /// What all clients share.
 pub struct Load {

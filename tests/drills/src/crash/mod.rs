@@ -17,10 +17,9 @@ pub mod report;
 pub mod schedule;
 
 use crate::ledger::{self, Ledger};
-use crate::random::Random;
 use crate::violations::Violations;
 use crate::world::{Setup, World, wait_until_ready};
-use crate::{catalogue, limits, store};
+use crate::{limits, store};
 use anyhow::{Context as _, Result, bail};
 use buyer::Load;
 use clap::Args;
@@ -31,6 +30,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tiffin_fixtures::catalogue;
+use tiffin_fixtures::random::Random;
 
 /// What `tiffin-drills crash` takes.
 #[derive(Debug, Args)]

@@ -3,9 +3,9 @@
 use super::buyer::Load;
 use super::checks;
 use super::journal::Entry;
-use crate::random::Random;
 use crate::violations::Violations;
 use futures::StreamExt as _;
+use tiffin_fixtures::random::Random;
 
 /// Sends every key again that has a record, many at once: each must give its first answer.
 pub async fn recorded(

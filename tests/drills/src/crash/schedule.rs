@@ -4,10 +4,10 @@
 //! is where when a kill comes is up to the machine.
 
 use crate::limits;
-use crate::random::Random;
 use std::fmt;
 use std::ops::AddAssign;
 use std::time::Duration;
+use tiffin_fixtures::random::Random;
 
 /// What can be killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

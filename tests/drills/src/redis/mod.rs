@@ -9,11 +9,10 @@ pub mod sale;
 pub mod spoil;
 
 use crate::ledger;
-use crate::random::Random;
+use crate::limits;
 use crate::store::Item;
 use crate::violations::Violations;
 use crate::world::{Setup, World};
-use crate::{catalogue, limits};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use core_service::fast::{GateTag, keys};
@@ -26,6 +25,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tiffin_fixtures::catalogue;
+use tiffin_fixtures::random::Random;
 
 /// What `tiffin-drills redis` takes.
 #[derive(Debug, Args)]

@@ -2,7 +2,6 @@
 
 use crate::http::{Call, Diner};
 use crate::limits;
-use crate::random::Random;
 use crate::store::Item;
 use crate::violations::Violations;
 use crate::world::World;
@@ -12,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tiffin_api::problem::ErrorCode;
+use tiffin_fixtures::random::Random;
 
 /// Of 100 buyers, so many take their order back.
 const RETURN_PERCENT: u64 = 10;
