@@ -93,8 +93,11 @@ pub const CORE_PAY_WITHIN_S: u32 = 86_400;
 
 // --- the edge --------------------------------------------------------------------------------------
 
-/// Clients of a closed loop, and connections of an open one: a node's share of one processor.
+/// Connections of an open loop, and clients of an outage: a node's share of one processor.
 pub const EDGE_CONNECTIONS: usize = 64;
+/// Clients of a closed loop that each server is tried with; it is then measured with those that suit it best. A server
+/// with one thread of events wants few, one with a thread for each connection wants many, so that some can always run.
+pub const EDGE_CLIENTS: &[usize] = &[64, 256];
 /// Clients that ask all at once.
 pub const EDGE_CROWD: usize = 256;
 /// Rounds of each comparison, whole and quick.
@@ -105,6 +108,8 @@ pub const EDGE_ROUNDS_QUICK: u32 = 2;
 pub const EDGE_LATENCY_LOAD: f64 = 0.6;
 /// A processor that is busy for this share of the time is what bounds the throughput.
 pub const SATURATED: f64 = 0.9;
+/// Other programs that take this share of the servers' processor are worth a word.
+pub const DISTURBED: f64 = 0.05;
 /// How long what is measured as a hit is fresh, s: longer than any run.
 pub const HIT_TTL_S: u32 = 86_400;
 /// How long what has to expire is fresh, s.

@@ -1,4 +1,4 @@
-//! What a process has used, from `/proc/<pid>` (proc(5)); nothing elsewhere.
+//! What a process or a processor has used, from `/proc` (proc(5)); nothing elsewhere.
 
 use crate::report::machine::{kib, proc_field};
 use std::collections::BTreeMap;
@@ -28,6 +28,12 @@ pub fn tree_cpu_s(pid: u32) -> Option<f64> {
     stats.contains_key(&pid).then(|| tree(&stats, pid))
 }
 
+/// Seconds that a processor has worked for anybody since the machine started, those that its host took for others
+/// included.
+pub fn processor_busy_s(processor: usize) -> Option<f64> {
+    parse_busy(&fs::read_to_string("/proc/stat").ok()?, processor)
+}
+
 /// Memory of a process that is in use now, MiB.
 pub fn resident_mib(pid: u32) -> Option<f64> {
     let resident = proc_field(&format!("/proc/{pid}/status"), "VmRSS")?;
@@ -44,6 +50,20 @@ fn tree(stats: &BTreeMap<u32, Stat>, pid: u32) -> f64 {
     // Process 0 is its own parent.
     let children = stats.iter().filter(|(child, stat)| stat.parent == pid && **child != pid);
     own + children.map(|(child, _)| tree(stats, *child)).sum::<f64>()
+}
+
+/// The columns of `cpuN`: user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of the first two.
+fn parse_busy(stat: &str, processor: usize) -> Option<f64> {
+    let name = format!("cpu{processor}");
+    let line = stat.lines().find(|line| line.split_whitespace().next() == Some(&name))?;
+    let mut busy = 0.0;
+    for (column, ticks) in line.split_whitespace().skip(1).take(8).enumerate() {
+        let ticks: f64 = ticks.parse().ok()?;
+        if ![3, 4].contains(&column) {
+            busy += ticks;
+        }
+    }
+    Some(busy / TICKS_PER_S)
 }
 
 /// Fields 4, 14 and 15: `ppid`, `utime` and `stime`; the second field is a name in parentheses that may hold
@@ -68,6 +88,14 @@ mod tests {
         let stat = parse(stat).unwrap();
         assert_eq!((stat.parent, stat.cpu_s), (7, 3.0));
         assert!(parse("garbage").is_none());
+    }
+
+    #[test]
+    fn a_processor_is_busy_unless_it_is_idle_or_waits() {
+        let stat = "cpu  1 1 1 1 1 1 1 1 0 0\ncpu1 9 9 9 9 9 9 9 9 0 0\ncpu10 100 20 30 5000 700 1 2 47 60 0\n";
+        assert_eq!(parse_busy(stat, 10), Some(2.0));
+        assert_eq!(parse_busy(stat, 2), None);
+        assert_eq!(parse_busy("cpu0 1 x", 0), None);
     }
 
     #[test]

@@ -50,9 +50,9 @@ impl Requests for Gets {
 /// How the clients ask.
 #[derive(Debug, Clone, Copy)]
 pub enum Load {
-    /// As fast as they are answered, [`limits::EDGE_CONNECTIONS`] of them.
-    Closed,
-    /// So many requests a second.
+    /// So many clients, each as fast as it is answered.
+    Clients(usize),
+    /// So many requests a second, over [`limits::EDGE_CONNECTIONS`].
     PerSecond(f64),
 }
 
@@ -80,6 +80,8 @@ pub struct Measurement {
     pub system: &'static str,
     /// Which round, from 1.
     pub round: u32,
+    /// Clients of a closed loop; none of an open one.
+    pub clients: Option<usize>,
     /// Requests a second of an open loop; none of a closed one.
     pub offered_per_s: Option<f64>,
     /// Right answers a second.
@@ -98,6 +100,9 @@ pub struct Measurement {
     pub server_busy: Option<f64>,
     /// How much of one processor the load generator used, 0 to 1.
     pub generator_busy: Option<f64>,
+    /// How much of the servers' processor all other programs used, 0 to 1; unknown where servers have none to
+    /// themselves.
+    pub others_busy: Option<f64>,
     /// Answers that should not have been, and how many of each.
     pub errors: BTreeMap<String, u64>,
 }
@@ -107,17 +112,37 @@ impl Measurement {
     pub fn is_saturated(&self) -> bool {
         self.server_busy.is_some_and(|busy| busy >= limits::SATURATED)
     }
+
+    /// What bounded the throughput instead, as far as one can tell; in words.
+    pub fn other_limit(&self) -> String {
+        let percent = |share: f64| format!("{:.0} %", share * 100.0);
+        match (self.others_busy, self.generator_busy) {
+            (Some(others), _) if others >= limits::DISTURBED => {
+                format!("other programs took {} of its processor", percent(others))
+            }
+            (_, Some(clients)) if clients >= limits::SATURATED => {
+                "its clients were the limit".to_owned()
+            }
+            (Some(_), Some(_)) => "neither it nor its clients had enough to do".to_owned(),
+            _ => "its clients, or other programs, were the limit".to_owned(),
+        }
+    }
 }
 
 /// Measures.
 pub async fn measure(server: &Server, task: Task<'_>) -> anyhow::Result<Measurement> {
     let servers = [server.address()];
-    let used = || [usage::tree_cpu_s(server.process.pid()), usage::cpu_s(std::process::id())];
+    // Of the server all processes: nginx and Varnish work in a child.
+    let used = || {
+        [
+            usage::tree_cpu_s(server.process.pid()),
+            usage::cpu_s(std::process::id()),
+            server.processor.and_then(usage::processor_busy_s),
+        ]
+    };
     let (before, started) = (used(), Instant::now());
     let figures = match task.load {
-        Load::Closed => {
-            closed::run(&servers, limits::EDGE_CONNECTIONS, task.gets, task.window).await?
-        }
+        Load::Clients(clients) => closed::run(&servers, clients, task.gets, task.window).await?,
         Load::PerSecond(per_s) => {
             let connections = limits::EDGE_CONNECTIONS;
             let rate = Rate { per_s, connections, pace: Pace::Spin };
@@ -125,16 +150,18 @@ pub async fn measure(server: &Server, task: Task<'_>) -> anyhow::Result<Measurem
         }
     };
     let (after, took_s) = (used(), started.elapsed().as_secs_f64());
-    let [server_s, generator_s] = [0, 1].map(|n| Some(after[n]? - before[n]?));
+    let [server_s, generator_s, busy_s] = [0, 1, 2].map(|n| Some(after[n]? - before[n]?));
+    let others_s = busy_s.zip(server_s).map(|(busy_s, server_s)| (busy_s - server_s).max(0.0));
     let answers = figures.granted.max(1) as f64;
-    let offered_per_s = match task.load {
-        Load::Closed => None,
-        Load::PerSecond(per_s) => Some(round(per_s, 1)),
+    let (clients, offered_per_s) = match task.load {
+        Load::Clients(clients) => (Some(clients), None),
+        Load::PerSecond(per_s) => (None, Some(round(per_s, 1))),
     };
     Ok(Measurement {
         track: task.track,
         system: server.name,
         round: task.round,
+        clients,
         offered_per_s,
         answers_per_s: figures.granted_per_s,
         p50_ms: figures.p50_ms,
@@ -144,6 +171,7 @@ pub async fn measure(server: &Server, task: Task<'_>) -> anyhow::Result<Measurem
         server_cpu_us: server_s.map(|seconds| round(seconds * 1e6 / answers, 2)),
         server_busy: server_s.map(|seconds| round(seconds / took_s, 3)),
         generator_busy: generator_s.map(|seconds| round(seconds / took_s, 3)),
+        others_busy: others_s.map(|seconds| round(seconds / took_s, 3)),
         errors: figures.errors,
     })
 }
@@ -164,15 +192,21 @@ pub fn faults(measurement: &Measurement) -> Vec<String> {
 /// What the terminal shows of it.
 pub fn line(measurement: &Measurement) -> String {
     let Measurement { track, system, answers_per_s, p50_ms, p99_ms, p999_ms, .. } = measurement;
-    let load = match measurement.offered_per_s {
-        Some(rate) => format!("{rate:.0}/s offered"),
-        None => format!("{} clients", limits::EDGE_CONNECTIONS),
+    let load = match (measurement.clients, measurement.offered_per_s) {
+        (_, Some(rate)) => format!("{rate:.0}/s offered"),
+        (Some(clients), None) => format!("{clients} clients"),
+        (None, None) => String::new(),
     };
     let busy = measurement.server_busy.map_or(0.0, |busy| busy * 100.0);
+    let cost =
+        measurement.server_cpu_us.map_or_else(String::new, |us| format!(", {us:.1} µs each"));
     let mut line = format!(
         "{track}, {load}, {system}: {answers_per_s:.0}/s, p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms, p99.9 \
-         {p999_ms:.2} ms, server {busy:.0} % busy"
+         {p999_ms:.2} ms, server {busy:.0} % busy{cost}"
     );
+    if let Some(others) = measurement.others_busy.filter(|others| *others >= limits::DISTURBED) {
+        line += &format!(", others {:.0} %", others * 100.0);
+    }
     let errors: u64 = measurement.errors.values().sum();
     if errors > 0 {
         line += &format!(", {errors} errors");
@@ -183,6 +217,28 @@ pub fn line(measurement: &Measurement) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_bounds_a_server_that_is_not_busy_is_told() {
+        let measurement = |server, clients, others| Measurement {
+            server_busy: Some(server),
+            generator_busy: clients,
+            others_busy: others,
+            ..Measurement::default()
+        };
+        assert!(measurement(0.95, Some(1.0), Some(0.05)).is_saturated());
+        for (clients, others, words) in [
+            (Some(0.3), Some(0.75), "other programs took 75 %"),
+            (Some(0.98), Some(0.01), "its clients were"),
+            (Some(0.3), Some(0.01), "neither"),
+            (Some(0.98), None, "its clients were"),
+            (None, None, "or other programs"),
+        ] {
+            let found = measurement(0.2, clients, others);
+            assert!(!found.is_saturated());
+            assert!(found.other_limit().contains(words), "{}", found.other_limit());
+        }
+    }
 
     #[test]
     fn only_the_very_bytes_count() {

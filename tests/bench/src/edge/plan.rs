@@ -14,6 +14,8 @@ pub struct Plan {
     pub quick: bool,
     /// Rounds of each comparison.
     pub rounds: u32,
+    /// One try of how many clients suit a server.
+    pub trial_window: Window,
     /// One measurement of throughput.
     pub window: Window,
     /// One measurement of latency.
@@ -39,6 +41,7 @@ impl Plan {
         Ok(Self {
             quick,
             rounds: if quick { limits::EDGE_ROUNDS_QUICK } else { limits::EDGE_ROUNDS },
+            trial_window: if quick { Window::of_ms(200, 600) } else { Window::of_ms(500, 2_000) },
             window: if quick { Window::of_ms(300, 1_200) } else { Window::of_ms(1_000, 5_000) },
             latency_window: if quick {
                 Window::of_ms(300, 1_700)
@@ -55,9 +58,11 @@ impl Plan {
 
     /// Measurements of one comparison of so many systems, of which some are not measured for latency.
     fn track_s(&self, systems: u32, without_latency: u32) -> f64 {
+        let tries = u32::try_from(limits::EDGE_CLIENTS.len()).unwrap_or(u32::MAX);
+        let trials = self.trial_window.total() * systems * tries;
         let closed = self.window.total() * self.rounds * systems;
         let open = self.latency_window.total() * self.rounds * (systems - without_latency);
-        (closed + open).as_secs_f64()
+        (trials + closed + open).as_secs_f64()
     }
 
     /// How long the run may take if every peer is installed, s.

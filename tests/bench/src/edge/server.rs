@@ -52,6 +52,8 @@ pub struct Server {
     pub name: &'static str,
     /// It.
     pub process: Process,
+    /// The processor that it is held to.
+    pub processor: Option<usize>,
     /// Where edge-node is administered; others are not.
     pub admin: Option<SocketAddr>,
 }
@@ -191,7 +193,7 @@ impl Bench {
         let poll = limits::START_POLL;
         let launch = Launch { name, command, address, ready_at, ready_within, poll };
         let process = Process::start(launch, &self.logs).await?;
-        Ok(Server { name, process, admin: None })
+        Ok(Server { name, process, processor: self.processor, admin: None })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::limits;
 use crate::load::scenarios::in_turn;
 use crate::progress::Progress;
 use crate::report::median;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// Runs it.
@@ -19,10 +20,12 @@ pub async fn run(
     progress: &mut Progress,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
+    let clients = best_clients(track, servers, gets, plan, progress).await?;
     progress.step(&format!("{track}: throughput"));
     for round in 1..=plan.rounds {
         for server in in_turn(servers, round) {
-            let task = Task { track, round, gets, load: Load::Closed, window: plan.window };
+            let load = Load::Clients(clients[server.name]);
+            let task = Task { track, round, gets, load, window: plan.window };
             one(server, task, progress, findings).await?;
         }
     }
@@ -35,6 +38,33 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// How many clients get the most out of each server, by its name: each is measured at its best, and none is left idle by
+/// too few. These tries count for nothing else.
+async fn best_clients(
+    track: &'static str,
+    servers: &[Server],
+    gets: &Gets,
+    plan: &Plan,
+    progress: &mut Progress,
+) -> anyhow::Result<BTreeMap<&'static str, usize>> {
+    progress.step(&format!("{track}: how many clients suit each"));
+    let mut best: BTreeMap<&'static str, (usize, f64)> = BTreeMap::new();
+    for clients in limits::EDGE_CLIENTS {
+        for server in servers {
+            let started = Instant::now();
+            let load = Load::Clients(*clients);
+            let task = Task { track, round: 0, gets, load, window: plan.trial_window };
+            let found = measure(server, task).await?;
+            progress.found(started.elapsed(), &line(&found));
+            let best = best.entry(server.name).or_insert((*clients, 0.0));
+            if found.answers_per_s > best.1 {
+                *best = (*clients, found.answers_per_s);
+            }
+        }
+    }
+    Ok(best.into_iter().map(|(name, (clients, _))| (name, clients)).collect())
 }
 
 async fn one(

@@ -32,10 +32,12 @@ pub fn render(report: &Report) -> String {
 const HOW_TO_READ: &str = "\
 - Every figure is the median of its rounds, in which the servers take turns; in brackets the least and the \
 greatest of a round.
-- All servers run on one processor and all clients on another, so the rates are those of one processor. Where a \
-server was not busy, its clients were the limit: then µs of processor for each answer tell more than the rate, and so does \
-the second column of the ratios.
-- Throughput is a closed loop: each client asks again when it is answered. Latency is an open loop, every server at the \
+- All servers run on one processor and all clients on another, so the rates are those of one processor. A ratio is \
+formed of answers a second if both servers were busy all the time. If one was not, something else was its limit (its \
+clients, or other programs on its processor), and its rate says nothing of what it can do; then the ratio is formed of \
+the processor time that each answer took, user and system time of all its processes. Both are shown, and the note tells which.
+- Throughput is a closed loop: each client asks again when it is answered. Each server is measured with as many \
+clients as suit it best, of those that were tried. Latency is an open loop, every server at the \
 same rate; it counts from the moment at which a request was meant to be sent.
 - Every answer is compared with the document, byte by byte. Connections stay open; all have TCP_NODELAY; \
 nobody asks for compression.
@@ -63,7 +65,7 @@ fn facts(report: &Report, text: &mut String) {
         text,
         "{extent}. {}",
         match facts.pinned {
-            true => "Servers ran on one processor, clients and origin on another.",
+            true => "Servers ran on processor 0, clients and origin on processor 1.",
             false => "Servers and clients shared all processors.",
         }
     );
@@ -76,19 +78,24 @@ fn ratios(report: &Report) -> String {
     let shown = |figure: Option<f64>| figure.map_or_else(|| "null".to_owned(), |it| it.to_string());
     let ratios = &report.ratios;
     let mut text = String::from(
-        "| ratio | answers a second | answers for each processor second | note |\n|---|---:|---:|---|\n",
+        "| ratio | measured | of answers a second | of answers for each processor second | which one, and why |\n\
+         |---|---:|---:|---:|---|\n",
     );
-    let by_rate = [
+    let measured = [
         ratios.hit_vs_nginx,
         ratios.hit_vs_varnish,
         ratios.compute_vs_wasmtime_serve,
         ratios.compute_vs_workerd,
     ];
-    for ((name, ..), by_rate) in COMPARISONS.into_iter().zip(by_rate) {
-        let by_processor = report.ratios_per_processor_second.get(name).copied().flatten();
+    for ((name, ..), measured) in COMPARISONS.into_iter().zip(measured) {
+        let by_rate = shown(report.ratios_by_rate.get(name).copied().flatten());
+        let by_processor = shown(report.ratios_per_processor_second.get(name).copied().flatten());
         let note = report.notes.get(name).map_or("", String::as_str);
-        let _ =
-            writeln!(text, "| {name} | {} | {} | {note} |", shown(by_rate), shown(by_processor));
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {by_rate} | {by_processor} | {note} |",
+            shown(measured)
+        );
     }
     text += "\n| figure | measured | note |\n|---|---:|---|\n";
     for (name, figure) in [
@@ -112,22 +119,24 @@ fn of_track<'a>(
 }
 
 fn throughput(report: &Report, track: &str) -> String {
-    let mut text = format!(
-        "{} clients, each as fast as it is answered:\n\n| server | answers/s | p50 ms | p99 ms | µs of processor for \
-         each answer | server busy | generator busy |\n|---|---:|---:|---:|---:|---:|---:|\n",
-        limits::EDGE_CONNECTIONS
+    let mut text = String::from(
+        "Each client as fast as it is answered:\n\n| server | clients | answers/s | p50 ms | p99 ms | µs of processor for \
+         each answer | server busy | others on its processor | generator busy |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     let percent =
         |busy: Option<f64>| busy.map_or_else(String::new, |busy| format!("{:.0} %", busy * 100.0));
     for median in of_track(report, track, false) {
         let Median { system, answers_per_s, answers_per_s_range: [least, most], .. } = median;
+        let clients = median.clients.unwrap_or(0);
         let cost = median.server_cpu_us.map_or_else(String::new, |us| format!("{us:.1}"));
         let _ = writeln!(
             text,
-            "| {system} | {answers_per_s:.0} ({least:.0}–{most:.0}) | {:.2} | {:.2} | {cost} | {} | {} |",
+            "| {system} | {clients} | {answers_per_s:.0} ({least:.0}–{most:.0}) | {:.2} | {:.2} | {cost} | {} | {} | {} |",
             median.p50_ms,
             median.p99_ms,
             percent(median.server_busy),
+            percent(median.others_busy),
             percent(median.generator_busy)
         );
     }
@@ -233,8 +242,8 @@ mod tests {
     fn figures_stand_with_their_spread_and_reasons() {
         let text = render(&report());
         for line in [
-            "| hit_vs_varnish | null | null | varnishd is not installed |",
-            "| edge-node | 30000 (15000–120000) | 1.00 | 3.00 | 33.3 | 100 % |  |",
+            "| hit_vs_varnish | null | null | null | varnishd is not installed |",
+            "| edge-node | 64 | 30000 (15000–120000) | 1.00 | 3.00 | 33.3 | 100 % |  |  |",
             "| edge-node | 1.000 | 1.000 (0.500–4.000) | 0.000 |",
             "| edge-node | 1 | 1 | 0 | 500 |",
             "| cold_start_ms | 40 |  |",

@@ -43,12 +43,15 @@ pub struct Facts {
 pub struct Report {
     /// On what it was measured.
     pub facts: Facts,
-    /// The figures that the run is for; null where something was not measured.
+    /// The figures that the run is for; null where something was not measured. A comparison's is that of its answers a
+    /// second if both servers were busy all the time, and else that for each second of their processor; its note says so.
     pub ratios: Ratios,
-    /// The ratios of answers for each second of the server's processor: what counts where the clients, not the
-    /// server, were the limit.
+    /// Answers a second, ours by theirs.
+    pub ratios_by_rate: BTreeMap<&'static str, Option<f64>>,
+    /// Answers for each second of the server's processor, ours by theirs: what counts where something else than the
+    /// server was the limit.
     pub ratios_per_processor_second: BTreeMap<&'static str, Option<f64>>,
-    /// Why a ratio is null, or not to be taken by itself.
+    /// Why a ratio is null, or which of the two it is.
     pub notes: BTreeMap<&'static str, String>,
     /// Medians over the rounds.
     pub medians: Vec<Median>,
@@ -69,11 +72,11 @@ pub struct Report {
 /// The figures that the run is for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Ratios {
-    /// Hits a second of edge-node's cache, by nginx's.
+    /// Hits of edge-node's cache, by nginx's.
     pub hit_vs_nginx: Option<f64>,
     /// The same, by Varnish's.
     pub hit_vs_varnish: Option<f64>,
-    /// Menus rendered a second by a component in edge-node, by those in `wasmtime serve`.
+    /// Menus rendered by a component in edge-node, by those in `wasmtime serve`.
     pub compute_vs_wasmtime_serve: Option<f64>,
     /// The same, by those of its twin in workerd.
     pub compute_vs_workerd: Option<f64>,
@@ -94,6 +97,11 @@ pub const COMPARISONS: [(&str, &str, &str); 4] = [
     ("compute_vs_workerd", COMPUTE, WORKERD),
 ];
 
+/// How a note begins where the ratio is that of answers a second.
+const BY_RATE: &str = "by answers a second";
+/// How it begins where the ratio is that of answers for each second of processor.
+const BY_PROCESSOR: &str = "by processor time";
+
 /// The medians of one comparison, server and kind of load over its rounds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Median {
@@ -101,6 +109,8 @@ pub struct Median {
     pub track: &'static str,
     /// The server.
     pub system: &'static str,
+    /// Clients of a closed loop; none of an open one.
+    pub clients: Option<usize>,
     /// Requests a second of an open loop; none of a closed one.
     pub offered_per_s: Option<f64>,
     /// Rounds.
@@ -123,6 +133,8 @@ pub struct Median {
     pub server_busy: Option<f64>,
     /// How much of one processor the generator used, 0 to 1.
     pub generator_busy: Option<f64>,
+    /// How much of the servers' processor all other programs used, 0 to 1.
+    pub others_busy: Option<f64>,
 }
 
 impl Report {
@@ -143,42 +155,43 @@ impl Report {
             let cost = |system| throughput(track, system).and_then(|median| median.server_cpu_us);
             ratio(cost(peer), cost(EDGE_NODE))
         };
+        let mut notes = BTreeMap::new();
+        let (mut ratios_by_rate, mut ratios_per_processor_second) =
+            (BTreeMap::new(), BTreeMap::new());
+        for (name, track, peer) in COMPARISONS {
+            ratios_by_rate.insert(name, by_rate(track, peer));
+            ratios_per_processor_second.insert(name, by_processor(track, peer));
+            let unsaturated = measurements.iter().find(|m| {
+                let of_these = m.track == track && [EDGE_NODE, peer].contains(&m.system);
+                of_these && m.offered_per_s.is_none() && !m.is_saturated()
+            });
+            let note = if let Some(why) = missing.get(peer) {
+                (*why).to_owned()
+            } else if throughput(track, EDGE_NODE).is_none() {
+                "not among the scenarios of this run".to_owned()
+            } else if let Some(idle) = unsaturated {
+                let (system, why) = (idle.system, idle.other_limit());
+                format!("{BY_PROCESSOR}: {system} was not busy all the time, {why}")
+            } else {
+                format!("{BY_RATE}: both were busy all the time")
+            };
+            notes.insert(name, note);
+        }
+        let comparison = |name: &str| {
+            let is_by_rate = notes.get(name).is_some_and(|note| note.starts_with(BY_RATE));
+            let of = if is_by_rate { &ratios_by_rate } else { &ratios_per_processor_second };
+            of.get(name).copied().flatten()
+        };
         let ratios = Ratios {
-            hit_vs_nginx: by_rate(CACHE, NGINX),
-            hit_vs_varnish: by_rate(CACHE, VARNISH),
-            compute_vs_wasmtime_serve: by_rate(COMPUTE, WASMTIME_SERVE),
-            compute_vs_workerd: by_rate(COMPUTE, WORKERD),
+            hit_vs_nginx: comparison("hit_vs_nginx"),
+            hit_vs_varnish: comparison("hit_vs_varnish"),
+            compute_vs_wasmtime_serve: comparison("compute_vs_wasmtime_serve"),
+            compute_vs_workerd: comparison("compute_vs_workerd"),
             purge_visible_p99_ms: (news.as_ref().map(|news| news.visible_p99_ms))
                 .or(purges.as_ref().map(|purges| purges.visible_p99_ms)),
             cold_start_ms: starts.as_ref().map(|starts| starts.median_ms),
             rss_mb: starts.as_ref().and_then(|starts| starts.resident_mib).map(megabytes),
         };
-        let ratios_per_processor_second = COMPARISONS
-            .into_iter()
-            .map(|(name, track, peer)| (name, by_processor(track, peer)))
-            .collect();
-        let mut notes = BTreeMap::new();
-        for (name, track, peer) in COMPARISONS {
-            let unsaturated = [EDGE_NODE, peer].into_iter().find(|system| {
-                !measurements
-                    .iter()
-                    .filter(|m| {
-                        m.track == track && m.system == *system && m.offered_per_s.is_none()
-                    })
-                    .all(Measurement::is_saturated)
-            });
-            let is_measured = throughput(track, EDGE_NODE).is_some();
-            if let Some(why) = missing.get(peer) {
-                notes.insert(name, (*why).to_owned());
-            } else if !is_measured {
-                notes.insert(name, "not among the scenarios of this run".to_owned());
-            } else if let Some(system) = unsaturated {
-                let why = format!(
-                    "{system} was not busy all the time: its clients, or other programs, were the limit"
-                );
-                notes.insert(name, why);
-            }
-        }
         for (name, figure) in [
             ("purge_visible_p99_ms", ratios.purge_visible_p99_ms),
             ("cold_start_ms", ratios.cold_start_ms),
@@ -195,6 +208,7 @@ impl Report {
         Self {
             facts,
             ratios,
+            ratios_by_rate,
             ratios_per_processor_second,
             notes,
             medians,
@@ -232,6 +246,7 @@ fn medians(measurements: &[Measurement]) -> Vec<Median> {
         Median {
             track: group[0].track,
             system: group[0].system,
+            clients: group[0].clients,
             offered_per_s: group[0].offered_per_s,
             rounds: group.len(),
             answers_per_s: middle(|m| Some(m.answers_per_s)).unwrap_or(0.0),
@@ -243,6 +258,7 @@ fn medians(measurements: &[Measurement]) -> Vec<Median> {
             server_cpu_us: middle(|m| m.server_cpu_us),
             server_busy: middle(|m| m.server_busy),
             generator_busy: middle(|m| m.generator_busy),
+            others_busy: middle(|m| m.others_busy),
         }
     });
     medians.collect()

@@ -20,6 +20,7 @@ pub fn measurement(
         track,
         system,
         round,
+        clients: Some(64),
         answers_per_s,
         p50_ms: 1.0,
         p99_ms: 3.0,
@@ -42,10 +43,11 @@ pub fn report() -> Report {
             let mut found = measurement(track, system, round, rate * factor);
             if system == NGINX {
                 (found.server_busy, found.server_cpu_us) = (Some(0.5), Some(12.5 / factor));
+                found.others_busy = Some(0.45);
             }
             measurements.push(found);
             let mut latency = measurement(track, system, round, 6_000.0);
-            latency.offered_per_s = Some(6_000.0);
+            (latency.clients, latency.offered_per_s) = (None, Some(6_000.0));
             latency.p99_ms = factor;
             measurements.push(latency);
         }
