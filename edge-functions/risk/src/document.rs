@@ -24,6 +24,8 @@ pub enum Action {
 }
 
 impl Action {
+    /// Not the scorer's own list: linked in here, that crate would bring its exports with it, and a scorer is whatever
+    /// component `spin.toml` names. What both follow is the contract.
     const ALL: [(&str, Self); 6] = [
         ("order", Self::Order),
         ("payment", Self::Payment),
@@ -187,6 +189,16 @@ mod tests {
 
     fn fields(faults: &[Fault]) -> Vec<&str> {
         faults.iter().map(|fault| fault.field.as_str()).collect()
+    }
+
+    #[test]
+    fn the_actions_are_those_of_the_contract() {
+        let contract = include_str!("../../../wit/risk.wit");
+        let (_, cases) = contract.split_once("enum action {").unwrap();
+        let (cases, _) = cases.split_once('}').unwrap();
+        let cases = cases.lines().map(str::trim);
+        let names: Vec<_> = cases.filter_map(|line| line.strip_suffix(',')).collect();
+        assert_eq!(names, Action::ALL.map(|(name, _)| name));
     }
 
     #[test]
