@@ -24,6 +24,14 @@ const TURNS: u32 = 8;
 /// A call that takes effect when nobody waits for it any more.
 type Late = Box<dyn FnOnce(Arc<Memory>) -> BoxFuture<'static, ()> + Send>;
 
+/// One of them.
+fn late<F>(call: impl FnOnce(Arc<Memory>) -> F + Send + 'static) -> Late
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    Box::new(|memory| Box::pin(call(memory)))
+}
+
 /// The store.
 pub(crate) struct Frail {
     memory: Arc<Memory>,
@@ -111,15 +119,15 @@ impl Frail {
 
     /// A call that changes nothing.
     fn read<'a, T: Send + 'a>(&'a self, name: &'static str, call: Reply<'a, T>) -> Reply<'a, T> {
-        self.shift(name, call, || Box::new(|_| Box::pin(async {})))
+        self.shift(name, call, || late(|_| async {}))
     }
 
-    /// A call that changes something, now or, by `late`, afterwards.
+    /// A call that changes something, now or, by `afterwards`, when nobody waits for it any more.
     fn shift<'a, T: Send + 'a>(
         &'a self,
         name: &'static str,
         call: Reply<'a, T>,
-        late: impl FnOnce() -> Late + Send + 'a,
+        afterwards: impl FnOnce() -> Late + Send + 'a,
     ) -> Reply<'a, T> {
         Box::pin(async move {
             let met = self.trouble().meet(name);
@@ -127,7 +135,7 @@ impl Frail {
                 None => return call.await,
                 Some(Mishap::Lost) => {}
                 Some(Mishap::AnswerLost) => _ = call.await?,
-                Some(Mishap::Late) => self.trouble().late.push(late()),
+                Some(Mishap::Late) => self.trouble().late.push(afterwards()),
             }
             Err(FastError::Timeout)
         })
@@ -180,6 +188,8 @@ impl Owned {
     }
 }
 
+/// Written out call by call: which of them change something is what each line says, and a new one of the trait does not
+/// compile before that is decided.
 impl FastStore for Frail {
     fn ping(&self) -> Reply<'_, ()> {
         self.read(
@@ -205,40 +215,34 @@ impl FastStore for Frail {
         };
         self.shift("admit", Box::pin(call), || {
             let owned = Owned::of(admission);
-            Box::new(|memory| Box::pin(async move { _ = memory.admit(&owned.lend()).await }))
+            late(|memory| async move { _ = memory.admit(&owned.lend()).await })
         })
     }
 
     fn give_back<'a>(&'a self, admission: &'a Admission<'a>) -> Reply<'a, bool> {
         self.shift("give_back", self.memory.give_back(admission), || {
             let owned = Owned::of(admission);
-            Box::new(|memory| Box::pin(async move { _ = memory.give_back(&owned.lend()).await }))
+            late(|memory| async move { _ = memory.give_back(&owned.lend()).await })
         })
     }
 
     fn release<'a>(&'a self, tag: GateTag, user: i64, items: &'a [(i64, i64)]) -> Reply<'a, ()> {
         self.shift("release", self.memory.release(tag, user, items), move || {
             let items = items.to_vec();
-            Box::new(move |memory| {
-                Box::pin(async move { _ = memory.release(tag, user, &items).await })
-            })
+            late(move |memory| async move { _ = memory.release(tag, user, &items).await })
         })
     }
 
     fn settle(&self, tag: GateTag, user: i64, units: i64) -> Reply<'_, ()> {
         self.shift("settle", self.memory.settle(tag, user, units), move || {
-            Box::new(move |memory| {
-                Box::pin(async move { _ = memory.settle(tag, user, units).await })
-            })
+            late(move |memory| async move { _ = memory.settle(tag, user, units).await })
         })
     }
 
     fn load<'a>(&'a self, tag: GateTag, left: &'a [(i64, i64)], overwrite: bool) -> Reply<'a, ()> {
         self.shift("load", self.memory.load(tag, left, overwrite), move || {
             let left = left.to_vec();
-            Box::new(move |memory| {
-                Box::pin(async move { _ = memory.load(tag, &left, overwrite).await })
-            })
+            late(move |memory| async move { _ = memory.load(tag, &left, overwrite).await })
         })
     }
 
@@ -256,9 +260,7 @@ impl FastStore for Frail {
 
     fn set_held(&self, tag: GateTag, user: i64, units: i64) -> Reply<'_, ()> {
         self.shift("set_held", self.memory.set_held(tag, user, units), move || {
-            Box::new(move |memory| {
-                Box::pin(async move { _ = memory.set_held(tag, user, units).await })
-            })
+            late(move |memory| async move { _ = memory.set_held(tag, user, units).await })
         })
     }
 
