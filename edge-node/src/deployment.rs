@@ -29,6 +29,7 @@ use crate::diagnostic::ConfigError;
 use crate::edition::Edition;
 use crate::host::key_value::{Store, Stores};
 use crate::host::outbound::Network;
+use crate::host::output::Listener;
 use crate::instances::{Background, Guest, Pool, Shared};
 use crate::manifest::{App, Component, VariableSource};
 use crate::metrics::Metrics;
@@ -83,6 +84,7 @@ struct Workshop {
     background: Background,
     metrics: Arc<Metrics>,
     cache: Arc<Cache>,
+    listener: Option<Listener>,
     stopped: CancellationToken,
     /// The stores that applications have had: one whose data stay where they are is not opened again.
     stores: Mutex<Opened>,
@@ -128,6 +130,7 @@ impl Deployment {
         network: Arc<Network>,
         metrics: Arc<Metrics>,
         cache: Arc<Cache>,
+        listener: Option<Listener>,
         stopped: CancellationToken,
     ) -> Result<Self, StartError> {
         let engine = engine::shared().map_err(|error| StartError::Engine(format!("{error:#}")))?;
@@ -144,6 +147,7 @@ impl Deployment {
             background,
             metrics,
             cache,
+            listener,
             stopped,
             stores,
             files,
@@ -163,6 +167,11 @@ impl Deployment {
     /// What it is.
     pub(crate) fn identity(&self) -> Identity {
         self.current.load().identity.clone()
+    }
+
+    /// The store of this label, if a component lists it.
+    pub(crate) fn store(&self, label: &str) -> Option<Store> {
+        lock(&self.workshop.stores).get(label).map(|(_, store)| store.clone())
     }
 
     /// The files that the application is made from.
@@ -344,6 +353,7 @@ impl Workshop {
             shares: self.pools.shares(components),
             background: self.background.clone(),
             metrics: Arc::clone(&self.metrics),
+            listener: self.listener.clone(),
             stopped: self.stopped.clone(),
         });
         let pool = Pool::new(&self.linker, &compiled.component, shared)

@@ -414,3 +414,9 @@ pub const MAX_TOP_BYTES: usize = 8 << 20;
 pub const TOP_MOMENTS: usize = 5;
 /// How soon the thread that reads keys notices that nobody wants them any more.
 pub const TOP_EVENT_WAIT: Duration = Duration::from_millis(200);
+
+/// Lines of functions that the tests' harness keeps of one application.
+pub const MAX_TESTED_LINES: usize = 10_000;
+
+/// How long the tests' harness waits for a line. It is there in milliseconds; a busy machine may take its time.
+pub const TESTED_LINE_WAIT: Duration = Duration::from_secs(10);

@@ -15,8 +15,9 @@ use crate::compile::LoadError;
 use crate::deployment::{Deployment, Origin, Plan};
 use crate::diagnostic::{ConfigError, Diagnostic};
 use crate::feed::{self, FeedOptions};
-use crate::host::key_value::StoreStartError;
+use crate::host::key_value::{Store, StoreStartError};
 use crate::host::outbound::Network;
+use crate::host::output::Listener;
 use crate::host::upstream::UpstreamOptions;
 use crate::manifest::{App, VariableSource};
 use crate::metrics::Metrics;
@@ -54,6 +55,29 @@ pub struct Options {
     pub tls: Option<TlsFiles>,
     /// How much one client may ask.
     pub clients: ClientLimits,
+}
+
+impl Options {
+    /// For tests: on free ports of loopback, with nothing that `edge-node up` has flags for, and without a value for any
+    /// variable.
+    pub fn on_loopback(manifest: impl Into<PathBuf>, cache_dir: impl Into<PathBuf>) -> Self {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            manifest: manifest.into(),
+            runtime_config: None,
+            listen: any_port,
+            admin: any_port,
+            cache_dir: cache_dir.into(),
+            variables: VariableSource::default(),
+            feed: FeedOptions::default(),
+            upstreams: Vec::new(),
+            upstream_ca: None,
+            watch: false,
+            drain_delay: Duration::ZERO,
+            tls: None,
+            clients: ClientLimits::default(),
+        }
+    }
 }
 
 /// Why a node cannot start, in one sentence that says what to do.
@@ -137,6 +161,14 @@ impl Node {
     /// # Errors
     /// Whatever keeps it from serving; then nothing is left running.
     pub async fn start(options: Options) -> Result<Self, StartError> {
+        Self::start_heard(options, None).await
+    }
+
+    /// The same, with one who hears what guests write.
+    pub(crate) async fn start_heard(
+        options: Options,
+        heard: Option<Listener>,
+    ) -> Result<Self, StartError> {
         let start = Instant::now();
         let Options { listen, admin, watch, drain_delay, feed: follows, tls, .. } = options;
         let Options { manifest, runtime_config, cache_dir, variables, .. } = options;
@@ -156,7 +188,8 @@ impl Node {
         let network = Arc::new(network.map_err(StartError::Upstream)?);
         let deployment = {
             let (metrics, cache) = (Arc::clone(&metrics), Arc::clone(&cache));
-            Deployment::start(origin, plan, network, metrics, cache, stopped.clone()).await?
+            let stopped = stopped.clone();
+            Deployment::start(origin, plan, network, metrics, cache, heard, stopped).await?
         };
 
         let life = Arc::new(Lifecycle::default());
@@ -199,6 +232,11 @@ impl Node {
     /// What is wrong with it; the node then serves on as it was.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         self.reloader.reload().await
+    }
+
+    /// The key-value store of this label, if a component lists it.
+    pub(crate) fn store(&self, label: &str) -> Option<Store> {
+        self.reloader.store(label)
     }
 
     /// Says that it will stop, serves on for as long as balancers need to notice, then stops accepting and

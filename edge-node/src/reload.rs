@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::deployment::Deployment;
+use crate::host::key_value::Store;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::node::StartError;
@@ -68,6 +69,11 @@ impl Reloader {
     /// What is served.
     pub(crate) fn identity(&self) -> Identity {
         self.deployment.identity()
+    }
+
+    /// The store of this label, if a component lists it.
+    pub(crate) fn store(&self, label: &str) -> Option<Store> {
+        self.deployment.store(label)
     }
 
     /// Takes up what has changed. It goes on to its end also when nobody waits for it any longer.

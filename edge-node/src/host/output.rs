@@ -14,6 +14,20 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use crate::limits;
 
+/// A line that a guest wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestLine {
+    /// The component.
+    pub component: String,
+    /// `stdout` or `stderr`.
+    pub stream: &'static str,
+    /// The line without its end, as much of it as the log keeps; what is not UTF-8 is replaced.
+    pub text: String,
+}
+
+/// Hears each line beside the log.
+pub(crate) type Listener = Arc<dyn Fn(GuestLine) + Send + Sync>;
+
 /// One of the two output streams of one instance.
 #[derive(Clone)]
 pub(crate) struct Output {
@@ -28,11 +42,12 @@ struct Lines {
     cut_bytes: usize,
     window_start: Instant,
     window_lines: u32,
+    listener: Option<Listener>,
 }
 
 impl Output {
     /// The stream called `stream` of an instance of `component`.
-    pub(crate) fn new(component: &str, stream: &'static str) -> Self {
+    pub(crate) fn new(component: &str, stream: &'static str, listener: Option<Listener>) -> Self {
         let lines = Lines {
             component: component.to_owned(),
             stream,
@@ -40,6 +55,7 @@ impl Output {
             cut_bytes: 0,
             window_start: Instant::now(),
             window_lines: 0,
+            listener,
         };
         Self { lines: Arc::new(Mutex::new(lines)) }
     }
@@ -76,6 +92,10 @@ impl Lines {
         let (component, stream) = (self.component.as_str(), self.stream);
         let text = String::from_utf8_lossy(&line);
         tracing::info!(target: "guest", component, stream, cut_bytes, "{text}");
+        if let Some(listener) = &self.listener {
+            let (component, text) = (component.to_owned(), text.into_owned());
+            listener(GuestLine { component, stream, text });
+        }
     }
 }
 

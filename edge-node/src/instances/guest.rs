@@ -14,7 +14,7 @@ use super::meter::Meter;
 use crate::cache::Cache;
 use crate::host::key_value::Stores;
 use crate::host::outbound::{Network, Outbound};
-use crate::host::output::Output;
+use crate::host::output::{Listener, Output};
 use crate::limits;
 use crate::manifest::Component;
 use crate::metrics::{ComponentLabel, Metrics};
@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) background: Background,
     /// Where everything is counted.
     pub(crate) metrics: Arc<Metrics>,
+    /// Who hears what they write, beside the log.
+    pub(crate) listener: Option<Listener>,
     /// The node is gone.
     pub(crate) stopped: CancellationToken,
 }
@@ -61,10 +63,11 @@ pub(crate) struct Guest {
 impl Guest {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         let component = &shared.component;
+        let output = |stream| Output::new(&component.id, stream, shared.listener.clone());
         let wasi = WasiCtx::builder()
             .envs(&component.environment)
-            .stdout(Output::new(&component.id, "stdout"))
-            .stderr(Output::new(&component.id, "stderr"))
+            .stdout(output("stdout"))
+            .stderr(output("stderr"))
             .build();
         let memory_bytes = usize::try_from(component.hints.memory_mb << 20).unwrap_or(usize::MAX);
         let cpu_budget = Duration::from_millis(component.hints.cpu_budget_ms);

@@ -1,6 +1,8 @@
-//! The functions of `spin.toml`, run by edge-node, against a core that each test makes up. `example` is also the example in
-//! the documentation of `edge_node::testing`.
+//! The functions of `spin.toml`, run by edge-node, against a core that each test makes up. `countdown` and
+//! `example` are also the examples in the documentation of `edge_node::testing`.
 
+#[rustfmt::skip]
+mod countdown;
 #[rustfmt::skip]
 mod example;
 

@@ -1,6 +1,5 @@
 //! A node on free ports with a manifest of the test's own, a client, and an upstream that counts.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
@@ -11,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use edge_node::{ClientLimits, FeedOptions, Node, Options, StartError, VariableSource};
+use edge_node::{ClientLimits, FeedOptions, Node, Options, StartError};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -143,22 +142,9 @@ async fn launch(
         path
     });
     let given = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut options = Options {
-        manifest: path,
-        runtime_config,
-        listen: any_port,
-        admin: any_port,
-        cache_dir: cache_dir.to_owned(),
-        variables: VariableSource { given, environment: BTreeMap::new() },
-        feed: FeedOptions::default(),
-        upstreams: Vec::new(),
-        upstream_ca: None,
-        watch: false,
-        drain_delay: Duration::ZERO,
-        tls: None,
-        clients: ClientLimits::default(),
-    };
+    let mut options = Options::on_loopback(path, cache_dir);
+    options.runtime_config = runtime_config;
+    options.variables.given = given;
     change(&mut options);
     let node = Node::start(options).await?;
     let client = Client::builder(TokioExecutor::new()).build_http();

@@ -43,7 +43,7 @@ enum Provider {
 
 /// Why an operation failed, as a guest is told.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(super) enum StoreError {
+pub(crate) enum StoreError {
     #[error("a key must have from 1 to {} bytes", limits::MAX_KEY_BYTES)]
     Key,
     #[error("a value may have at most {} bytes", limits::MAX_VALUE_BYTES)]
@@ -103,7 +103,7 @@ impl Store {
     }
 
     /// The value of `key`; a key that cannot be stored has none.
-    pub(super) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         if check_key(key).is_err() {
             return Ok(None);
         }
@@ -115,7 +115,7 @@ impl Store {
     }
 
     /// Gives `key` a value.
-    pub(super) async fn set(&self, key: String, value: Vec<u8>) -> Result<(), StoreError> {
+    pub(crate) async fn set(&self, key: String, value: Vec<u8>) -> Result<(), StoreError> {
         check_key(&key)?;
         if value.len() > limits::MAX_VALUE_BYTES {
             return Err(StoreError::Value);
@@ -158,7 +158,7 @@ impl Store {
     }
 
     /// The keys, in no order.
-    pub(super) async fn keys(&self) -> Result<Vec<String>, StoreError> {
+    pub(crate) async fn keys(&self) -> Result<Vec<String>, StoreError> {
         match &self.0.provider {
             Provider::Memory(memory) => memory.keys(),
             Provider::Sqlite(sqlite) => self.outside(sqlite.keys()).await,

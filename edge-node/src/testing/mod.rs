@@ -5,33 +5,39 @@
 //! the engine, and nothing else. Whatever keeps a test from going on panics, and says what to do.
 //!
 //! ```ignore
-#![doc = include_str!("../tests/functions/example.rs")]
+#![doc = include_str!("../../tests/functions/example.rs")]
 //! ```
+//!
+//! A test looks at what a function keeps ([`App::store`]) and at what it writes ([`App::logged`], [`App::log`]):
+//!
+//! ```ignore
+#![doc = include_str!("../../tests/functions/countdown.rs")]
+//! ```
+
+mod fake_core;
+mod log;
+mod store;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpListener;
+use hyper_util::rt::TokioExecutor;
 use tokio::task::JoinHandle;
 
-use crate::feed::FeedOptions;
-use crate::manifest::VariableSource;
+use self::fake_core::Answers;
+pub use self::fake_core::{Call, Reply};
+use self::log::Log;
+pub use self::store::Store;
+pub use crate::host::output::GuestLine;
 use crate::node::{Node, Options};
-use crate::server::ClientLimits;
-
-type Answers = Arc<dyn Fn(&Call) -> Reply + Send + Sync>;
 
 /// An application that is not started yet.
 pub struct Builder {
@@ -67,7 +73,14 @@ impl Builder {
         self
     }
 
-    /// Starts it. Compiled components are kept beside the manifest in `.edge-node/cache`, as `edge-node up` keeps them.
+    /// Keeps compiled components in this folder: tests with manifests of their own share what takes long. Without it
+    /// they are kept beside the manifest in `.edge-node/cache`, as `edge-node up` keeps them.
+    #[must_use]
+    pub fn cache_dir(self, dir: impl Into<PathBuf>) -> Self {
+        Self { cache_dir: dir.into(), ..self }
+    }
+
+    /// Starts it.
     ///
     /// # Panics
     /// When it cannot start; the message is the one that edge-node gives.
@@ -75,33 +88,19 @@ impl Builder {
         let calls = Arc::new(Mutex::new(Vec::new()));
         let mut cores = Vec::new();
         for (variable, answer) in self.cores {
-            let (address, server) = serve(answer, Arc::clone(&calls)).await;
+            let (address, server) = fake_core::serve(answer, Arc::clone(&calls)).await;
             self.variables.insert(variable, format!("http://{address}"));
             cores.push(server);
         }
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let variables = VariableSource { given: self.variables, environment: BTreeMap::new() };
-        let options = Options {
-            manifest: self.manifest,
-            listen: any_port,
-            admin: any_port,
-            cache_dir: self.cache_dir,
-            variables,
-            runtime_config: None,
-            feed: FeedOptions::default(),
-            upstreams: Vec::new(),
-            upstream_ca: None,
-            watch: false,
-            drain_delay: Duration::ZERO,
-            tls: None,
-            clients: ClientLimits::default(),
-        };
-        let node = match Node::start(options).await {
+        let mut options = Options::on_loopback(self.manifest, self.cache_dir);
+        options.variables.given = self.variables;
+        let log = Log::new();
+        let node = match Node::start_heard(options, Some(log.listener())).await {
             Ok(node) => node,
             Err(error) => panic!("the application cannot start: {error}"),
         };
         let client = Client::builder(TokioExecutor::new()).build_http();
-        App { node, client, calls, cores }
+        App { node, client, calls, cores, log }
     }
 }
 
@@ -111,6 +110,7 @@ pub struct App {
     client: Client<HttpConnector, Full<Bytes>>,
     calls: Arc<Mutex<Vec<Call>>>,
     cores: Vec<JoinHandle<()>>,
+    log: Log,
 }
 
 impl App {
@@ -172,6 +172,31 @@ impl App {
     /// Forgets what the fake cores were asked.
     pub fn forget_outbound(&self) {
         lock(&self.calls).clear();
+    }
+
+    /// The key-value store of this label. The functions that list it see the same.
+    ///
+    /// # Panics
+    /// When no component lists it.
+    pub fn store(&self, label: &str) -> Store {
+        match self.node.store(label) {
+            Some(store) => Store::new(label, store),
+            None => panic!("no component that runs lists {label:?} in its key_value_stores"),
+        }
+    }
+
+    /// What the functions have written to stdout and stderr, in order of arrival. It comes a moment after it was
+    /// written: [`App::logged`] waits.
+    pub fn log(&self) -> Vec<GuestLine> {
+        self.log.lines()
+    }
+
+    /// Waits for a line with `text` in it, written by any function since the start; it may be there already.
+    ///
+    /// # Panics
+    /// When there is none after 10 s; the message shows the lines that there are.
+    pub async fn logged(&self, text: &str) -> GuestLine {
+        self.log.wait_for(text).await
     }
 
     async fn ask(&self, address: SocketAddr, request: Request<Bytes>) -> Answer {
@@ -248,131 +273,7 @@ impl Answer {
     }
 }
 
-/// A request that a fake core was sent.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// The method.
-    pub method: Method,
-    /// Path and query.
-    pub target: String,
-    /// The headers as they came.
-    pub headers: HeaderMap,
-    /// The whole body.
-    pub body: Bytes,
-}
-
-/// What a fake core answers.
-#[derive(Debug, Clone)]
-pub struct Reply {
-    response: Response<Bytes>,
-    delay: Duration,
-    breaks: bool,
-}
-
-impl Reply {
-    /// An empty answer of this status.
-    ///
-    /// # Panics
-    /// When the number is no status.
-    pub fn status(status: u16) -> Self {
-        let mut response = Response::new(Bytes::new());
-        *response.status_mut() = StatusCode::from_u16(status).expect("a status from 100 to 999");
-        Self { response, delay: Duration::ZERO, breaks: false }
-    }
-
-    /// 200 with a JSON document.
-    pub fn json(document: &serde_json::Value) -> Self {
-        Self::status(200).header("content-type", "application/json").body(document.to_string())
-    }
-
-    /// No answer: the connection is closed.
-    pub fn broken() -> Self {
-        Self { breaks: true, ..Self::status(500) }
-    }
-
-    /// Adds a header.
-    ///
-    /// # Panics
-    /// When it is no HTTP header.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        let name = http::HeaderName::try_from(name).expect("the name of a header");
-        let value = http::HeaderValue::try_from(value).expect("the value of a header");
-        self.response.headers_mut().append(name, value);
-        self
-    }
-
-    /// Sets the body.
-    #[must_use]
-    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        *self.response.body_mut() = body.into();
-        self
-    }
-
-    /// Answers only after this time.
-    #[must_use]
-    pub fn after(mut self, delay: Duration) -> Self {
-        self.delay = delay;
-        self
-    }
-
-    /// One after the other, whatever is asked; the last one goes on.
-    ///
-    /// # Panics
-    /// When there is none.
-    pub fn script(
-        replies: impl IntoIterator<Item = Self>,
-    ) -> impl Fn(&Call) -> Self + Send + Sync + 'static {
-        let mut replies: Vec<Self> = replies.into_iter().collect();
-        assert!(!replies.is_empty(), "a script needs at least one reply");
-        replies.reverse();
-        let replies = Mutex::new(replies);
-        move |_: &Call| {
-            let mut left = lock(&replies);
-            let next = if left.len() > 1 { left.pop() } else { left.last().cloned() };
-            next.expect("the last one stays")
-        }
-    }
-}
-
 /// A poisoned lock is a panic in a test's own closure, which is reported there.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-async fn serve(answers: Answers, calls: Arc<Mutex<Vec<Call>>>) -> (SocketAddr, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-    let address = listener.local_addr().expect("a bound listener has an address");
-    let server = tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (answers, calls) = (Arc::clone(&answers), Arc::clone(&calls));
-            let service = service_fn(move |request| {
-                let (answers, calls) = (Arc::clone(&answers), Arc::clone(&calls));
-                async move { reply(request, &answers, &calls).await }
-            });
-            let connection = hyper::server::conn::http1::Builder::new();
-            tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
-        }
-    });
-    (address, server)
-}
-
-/// Its error closes the connection.
-async fn reply(
-    request: Request<Incoming>,
-    answers: &Answers,
-    calls: &Mutex<Vec<Call>>,
-) -> Result<Response<Full<Bytes>>, Broken> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| Broken)?.to_bytes();
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    let call = Call { method: head.method, target, headers: head.headers, body };
-    lock(calls).push(call.clone());
-    let reply = answers(&call);
-    tokio::time::sleep(reply.delay).await;
-    if reply.breaks { Err(Broken) } else { Ok(reply.response.map(Full::new)) }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the fake core was told to break off")]
-struct Broken;
