@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The table of hints under `tool`.
-const OUR_TOOL: &str = "tiffin";
+pub(crate) const TOOL: &str = "tiffin";
 
 /// What is wrong, and where.
 #[derive(Debug)]
@@ -60,10 +60,6 @@ pub(super) fn check(
     source: &VariableSource,
 ) -> (Checked, Vec<Fault>) {
     let mut faults = Faults::default();
-    if raw.spin_manifest_version != 2 {
-        let message = format!("only version 2 is supported, not {}", raw.spin_manifest_version);
-        faults.add("spin_manifest_version", message);
-    }
     if raw.application.trigger.http.base.is_some_and(|base| base != "/") {
         faults.add("application.trigger.http.base", "only \"/\" is supported");
     }
@@ -93,8 +89,9 @@ pub(super) fn check(
         triggers: Vec::new(),
         warnings: dependencies.warnings,
     };
+    let ids: Vec<String> = components.keys().cloned().collect();
     for (id, component) in components {
-        let component = check_component(&id, component, dir, &variables, &mut faults);
+        let component = check_component(&id, component, dir, &variables, &ids, &mut faults);
         if used.contains(id.as_str()) {
             if let Some(mut component) = component {
                 component.dependencies = dependencies.by_component.remove(&id).unwrap_or_default();
@@ -217,6 +214,7 @@ fn check_component(
     mut raw: raw::Component,
     dir: &Path,
     variables: &Variables,
+    ids: &[String],
     faults: &mut Faults,
 ) -> Option<Component> {
     let place = format!("component.{id}");
@@ -228,18 +226,18 @@ fn check_component(
     let mut values = BTreeMap::new();
     for (name, template) in raw.variables {
         let place = at(&format!("variables.{name}"));
-        if let Err(message) = super::variables::check_name(&name) {
+        if let Err(message) = super::variables::check_declared_name(&name) {
             faults.add(&place, message);
         }
-        if let Some(value) = faults.note(variables.fill(&template, &place)) {
-            values.insert(name, value);
+        if let Some(filled) = faults.note(variables.fill(template, &place)) {
+            values.insert(name, filled.value);
         }
     }
     let hosts_at = at("allowed_outbound_hosts");
-    let hosts = (raw.allowed_outbound_hosts.iter())
+    let hosts = (raw.allowed_outbound_hosts.into_iter())
         .filter_map(|template| faults.note(variables.fill(template, &hosts_at)))
         .collect();
-    let (allowed_hosts, bad) = AllowedHosts::parse_good(hosts);
+    let (allowed_hosts, bad) = AllowedHosts::parse_good(hosts, ids);
     bad.into_iter().for_each(|message| faults.add(&hosts_at, message));
     let mut key_value_stores = BTreeSet::new();
     for label in raw.key_value_stores {
@@ -250,9 +248,9 @@ fn check_component(
             Err(message) => faults.add(&at("key_value_stores"), message),
         }
     }
-    let (hints, bad) = raw.tool.remove(OUR_TOOL).map(Hints::read).unwrap_or_default();
+    let (hints, bad) = raw.tool.remove(TOOL).map(Hints::read).unwrap_or_default();
     for (field, message) in bad {
-        faults.add(&at(&format!("tool.{OUR_TOOL}.{field}")), message);
+        faults.add(&at(&format!("tool.{TOOL}.{field}")), message);
     }
     let source = match raw.source {
         raw::TextOr::Text(path) => dir.join(path),

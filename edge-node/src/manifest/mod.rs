@@ -23,6 +23,7 @@ use http::{HeaderMap, StatusCode};
 use crate::diagnostic::{ConfigError, Diagnostic};
 use crate::document::Document;
 
+pub(crate) use self::check::TOOL;
 pub(crate) use self::dependencies::{Capability, Dependency};
 pub(crate) use self::hints::{Hints, STABLE_VERSION};
 pub(crate) use self::hosts::is_to_self;
@@ -149,6 +150,10 @@ impl App {
         variables: &VariableSource,
     ) -> (Option<Self>, Vec<Diagnostic>) {
         let mut found = Vec::new();
+        // First: of another version's manifest everything else would be wrong too.
+        if let Some(message) = document.read(&mut found).and_then(refused_version) {
+            return (None, vec![document.error("spin_manifest_version", message)]);
+        }
         let Some(raw) = document.read(&mut found) else { return (None, found) };
         let (mut app, faults) = check::check(raw, dir, variables);
         found.extend(faults.into_iter().map(|fault| document.error(&fault.place, fault.message)));
@@ -160,5 +165,15 @@ impl App {
     }
 }
 
+/// What is to be said of a manifest that is not of version 2.
+fn refused_version(raw: raw::Version) -> Option<String> {
+    let version = raw.spin_manifest_version.filter(|it| it.as_integer() != Some(2))?;
+    let is_first = version.as_str() == Some("1") || version.as_integer() == Some(1);
+    let remedy = if is_first { "; `spin doctor` rewrites one of version 1" } else { "" };
+    Some(format!("only version 2 is supported, not {version}{remedy}"))
+}
+
+#[cfg(test)]
+mod spin_rules;
 #[cfg(test)]
 mod tests;

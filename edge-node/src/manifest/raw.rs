@@ -13,9 +13,16 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 
 pub(super) type Tools = BTreeMap<String, toml::Table>;
 
+/// What says which manifest it is; nothing else is looked at before.
+#[derive(Debug, Deserialize)]
+pub(super) struct Version {
+    pub(super) spin_manifest_version: Option<toml::Value>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Manifest {
+    #[expect(dead_code, reason = "its value was looked at before the rest")]
     pub(super) spin_manifest_version: u32,
     pub(super) application: Application,
     #[serde(default)]
@@ -59,7 +66,7 @@ pub(super) struct ApplicationHttp {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "fields that Spin accepts and this host has no use for")]
+#[expect(dead_code, reason = "a description is for people")]
 pub(super) struct Variable {
     pub(super) description: Option<String>,
     #[serde(default)]
@@ -145,7 +152,7 @@ pub(super) struct Component {
     #[serde(default)]
     pub(super) dependencies: BTreeMap<String, TextOr<Dependency>>,
     #[serde(default)]
-    pub(super) profile: BTreeMap<String, toml::Table>,
+    pub(super) profile: BTreeMap<String, Profile>,
 }
 
 /// One dependency in its long form; the short one is a version.
@@ -167,10 +174,38 @@ pub(super) struct Dependency {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "building is the developer's tool's business")]
 pub(super) struct Build {
-    pub(super) command: toml::Value,
+    pub(super) command: Commands,
     pub(super) workdir: Option<String>,
     #[serde(default)]
     pub(super) watch: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a command or a list of them")]
+#[expect(dead_code, reason = "building is the developer's tool's business")]
+pub(super) enum Commands {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// What `spin build --profile` puts in the place of a component's own fields.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "building is the developer's tool's business")]
+pub(super) struct Profile {
+    pub(super) source: Option<TextOr<toml::Table>>,
+    #[serde(default)]
+    pub(super) environment: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) dependencies: BTreeMap<String, TextOr<Dependency>>,
+    pub(super) build: Option<ProfileBuild>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "building is the developer's tool's business")]
+pub(super) struct ProfileBuild {
+    pub(super) command: Commands,
 }
 
 /// A field that is either a string or a table. Unlike an untagged enum it keeps the table's own

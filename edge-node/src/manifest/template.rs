@@ -22,30 +22,3 @@ pub(super) fn resolve(
     out.push_str(rest);
     Ok(out)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::resolve;
-
-    #[test]
-    fn templates_resolve_as_in_spin() {
-        let lookup = |name: &str| match name {
-            "host" => Ok("core".to_owned()),
-            "port" => Ok("3001".to_owned()),
-            other => Err(format!("no {other}")),
-        };
-        for (template, expected) in [
-            ("", Ok("")),
-            ("plain", Ok("plain")),
-            ("http://{{ host }}:{{port}}", Ok("http://core:3001")),
-            ("{{host}}{{host}}", Ok("corecore")),
-            ("}} alone is a literal", Ok("}} alone is a literal")),
-            ("{ single }", Ok("{ single }")),
-            ("{{ other }}", Err("no other")),
-            ("{{ host", Err(r#"the template "{{ host" opens {{ and does not close it"#)),
-        ] {
-            let resolved = resolve(template, lookup);
-            assert_eq!(resolved.as_deref().map_err(String::as_str), expected, "{template}");
-        }
-    }
-}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::check::{Fault, Faults};
+use super::check::{Fault, Faults, is_words};
 use super::{raw, template};
 
 /// Where values come from, beside the manifest.
@@ -33,9 +33,31 @@ fn environment_name(name: &str) -> String {
     format!("{PREFIX}{}", name.to_ascii_uppercase())
 }
 
-/// The application's variables with their values; none where one is missing, which is said once and not of every template.
-#[derive(Debug)]
-pub(super) struct Variables(BTreeMap<String, Option<String>>);
+/// The application's variables.
+pub(super) struct Variables(BTreeMap<String, Variable>);
+
+struct Variable {
+    /// None where it is missing, which is said once and not of every template.
+    value: Option<String>,
+    is_secret: bool,
+}
+
+/// A text of the manifest with its templates filled.
+pub(super) struct Filled {
+    /// As it was written.
+    pub(super) template: String,
+    /// What it comes to.
+    pub(super) value: String,
+    /// Some of that is a secret: it is for the guest and for nobody's eyes.
+    pub(super) is_secret: bool,
+}
+
+impl Filled {
+    /// Whether it is a template at all.
+    pub(super) fn is_template(&self) -> bool {
+        self.template.contains("{{")
+    }
+}
 
 impl Variables {
     pub(super) fn resolve(
@@ -50,7 +72,7 @@ impl Variables {
         let mut values = BTreeMap::new();
         for (name, variable) in declared {
             let place = format!("variables.{name}");
-            if let Err(message) = check_name(&name) {
+            if let Err(message) = check_declared_name(&name) {
                 faults.add(&place, message);
             }
             if variable.required == variable.default.is_some() {
@@ -68,22 +90,39 @@ impl Variables {
                 );
                 faults.add(&place, message);
             }
-            values.insert(name, value);
+            values.insert(name, Variable { value, is_secret: variable.secret });
         }
         Self(values)
     }
 
-    /// Resolves the template `text`, found at `place`.
-    pub(super) fn fill(&self, text: &str, place: &str) -> Result<String, Fault> {
-        template::resolve(text, |name| {
+    /// Resolves the template, found at `place`.
+    pub(super) fn fill(&self, template: String, place: &str) -> Result<Filled, Fault> {
+        let mut is_secret = false;
+        let value = template::resolve(&template, |name| {
             let unknown = || format!("the template names {name:?}, which [variables] does not");
-            self.0.get(name).cloned().map(Option::unwrap_or_default).ok_or_else(unknown)
+            let variable = self.0.get(name).ok_or_else(unknown)?;
+            is_secret |= variable.is_secret;
+            Ok(variable.value.clone().unwrap_or_default())
         })
-        .map_err(|message| Fault::new(place, message))
+        .map_err(|message| Fault::new(place, message))?;
+        Ok(Filled { template, value, is_secret })
     }
 }
 
-/// A variable's name as Spin demands it.
+/// A variable's name as Spin demands it of a manifest: each word begins with a letter.
+///
+/// # Errors
+/// The rule that is broken, in one sentence.
+pub(super) fn check_declared_name(name: &str) -> Result<(), String> {
+    if is_words(name, '_') && !name.contains(|c: char| c.is_ascii_uppercase()) {
+        return Ok(());
+    }
+    Err(format!(
+        "{name:?} is no variable name: lower-case words that begin with a letter, joined by single underscores"
+    ))
+}
+
+/// A variable's name as Spin lets a guest ask for it.
 ///
 /// # Errors
 /// The rule that is broken, in one sentence.

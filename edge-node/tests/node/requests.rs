@@ -13,7 +13,7 @@ async fn node() -> TestNode {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn headers_reach_the_guest_as_spin_would_send_them() {
+async fn what_a_client_says_in_the_hosts_name_is_replaced() {
     let manifest = guests(&[("a", "")]).replace("\"/a/...\"", "\"/a/:shop/...\"");
     let node = start(&manifest).await;
     let request = Request::get(node.url("/a/7/x/echo?q=1"))
@@ -24,21 +24,16 @@ async fn headers_reach_the_guest_as_spin_would_send_them() {
         .header("x-one-hop", "1")
         .header("x-kept", "1");
     let answer = node.send(request, "").await;
-    let host = node.node.address;
+    let url = format!("http://{}/a/7/x/echo?q=1", node.node.address);
     for (name, expected) in [
-        ("spin-path-info", Some("/x/echo".to_owned())),
-        ("spin-full-url", Some(format!("http://{host}/a/7/x/echo?q=1"))),
-        ("spin-matched-route", Some("/a/:shop/...".to_owned())),
-        ("spin-base-path", Some("/".to_owned())),
-        ("spin-raw-component-route", Some("/a/:shop/...".to_owned())),
-        ("spin-component-route", Some("/a/:shop".to_owned())),
-        ("spin-path-match-shop", Some("7".to_owned())),
+        ("spin-full-url", Some(&*url)),
+        ("spin-path-match-shop", Some("7")),
         ("spin-anything", None),
         ("connection", None),
         ("x-one-hop", None),
-        ("x-kept", Some("1".to_owned())),
+        ("x-kept", Some("1")),
     ] {
-        assert_eq!(answer.echoed(name), expected.as_deref(), "{name}\n{}", answer.body);
+        assert_eq!(answer.echoed(name), expected, "{name}\n{}", answer.body);
     }
     assert!(answer.echoed("spin-client-addr").unwrap().starts_with("127.0.0.1:"));
     assert_eq!(answer.body.matches("spin-path-match-shop").count(), 1);

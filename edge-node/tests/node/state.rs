@@ -1,8 +1,8 @@
-//! What a guest keeps: instance memory, key-value stores, variables, environment.
+//! What a guest keeps: instance memory and key-value stores.
 
 use http::{Request, StatusCode};
 
-use crate::common::{cache_dir, guests, start, try_start, try_start_with};
+use crate::common::{cache_dir, guests, start, try_start_with};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_are_reused() {
@@ -117,21 +117,6 @@ async fn what_is_in_a_file_outlives_the_node() {
     assert!(node.node.shutdown().await);
     let node = start().await.unwrap();
     assert_eq!(node.get("/a/kv?store=default&op=get&key=k").await.body, "v");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn variables_and_environment_are_the_manifests() {
-    let variables = "[variables]\ncity = { default = \"Bern\" }\nport = { required = true }\n";
-    let settings = "variables = { url = \"http://{{ city }}:{{ port }}\" }\n\
-                    environment = { MODE = \"test\" }";
-    let manifest = format!("{}{variables}", guests(&[("a", settings)]));
-    let node = try_start(&manifest, &cache_dir(), &[("port", "81")]).await.unwrap();
-    assert_eq!(node.get("/a/var?name=url").await.body, "http://Bern:81");
-    for (name, error) in [("city", "Undefined"), ("no-name", "InvalidName")] {
-        let answer = node.get(&format!("/a/var?name={name}")).await;
-        assert!(answer.body.contains(error), "{}", answer.body);
-    }
-    assert_eq!(node.get("/a/env").await.body, "MODE=test", "nothing of the host's environment");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
