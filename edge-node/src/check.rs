@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::host::imports;
-use crate::manifest::{App, Trigger, VariableSource};
+use crate::manifest::{App, TOOL, Trigger, VariableSource};
 use crate::node::undefined_stores;
 use crate::router::Router;
 use crate::runtime_config::RuntimeConfig;
@@ -92,8 +92,11 @@ fn check_components(app: &App, options: &CheckOptions, found: &mut Vec<Diagnosti
         }
     };
     // One after the other: each is compiled on all processors, and a file that two components share only once.
-    for (id, component) in &app.components {
-        let place = format!("component.{id}.source");
+    let firsts = app.components.iter().map(|(id, it)| (id, it, format!("component.{id}.source")));
+    let seconds = app.canaries.iter().map(|(id, canary)| {
+        (id, &canary.component, format!("component.{id}.tool.{TOOL}.canary.source"))
+    });
+    for (id, component, place) in firsts.chain(seconds) {
         let mut error = |message: String| found.push(app.document.error(&place, message));
         let compiled = match compile::load_unlinked(&engine, &options.cache_dir, component) {
             Ok(compiled) => compiled.component,

@@ -98,15 +98,17 @@ impl Site {
     }
 
     /// Answers a client's request, from the cache if it can. Its URI is absolute, its headers are
-    /// clean: no `spin-*`, none that are only meant for this hop.
+    /// clean: no `spin-*`, none that are only meant for this hop. `owner` is whom the request is from; the one at the
+    /// other end of the connection, `client`, may be a proxy.
     pub(crate) async fn answer(
         self: &Arc<Self>,
         request: Request<WasiBody>,
         client: SocketAddr,
+        owner: IpAddr,
         trace: &Trace,
     ) -> Answered {
         let (mut head, body) = request.into_parts();
-        let choice = self.choose(&head, Some(client.ip()));
+        let choice = self.choose(&head, Some(owner));
         let version = choice.as_ref().map(|choice| Arc::clone(&choice.version));
         // It goes with the request, also into the cache and back: both must speak of the same version.
         if let Some(choice) = choice {
@@ -172,12 +174,12 @@ impl Site {
     }
 
     /// The version that answers, if the component behind the route has two.
-    fn choose(&self, head: &Parts, client: Option<IpAddr>) -> Option<Choice> {
+    fn choose(&self, head: &Parts, owner: Option<IpAddr>) -> Option<Choice> {
         if self.canaries.is_empty() {
             return None;
         }
         match &self.router.find(head.uri.path())?.route.target {
-            Target::Component(id) => self.canaries.choose(id, &head.headers, client),
+            Target::Component(id) => self.canaries.choose(id, &head.headers, owner),
             Target::Static(_) => None,
         }
     }

@@ -100,7 +100,7 @@ impl Clients {
 pub(super) struct Connected(#[expect(dead_code, reason = "its drop is its use")] Option<Counted>);
 
 /// Whom an address belongs to: an IPv6 client has a whole /64 to choose from.
-pub(crate) fn owner(address: IpAddr) -> IpAddr {
+fn owner(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

@@ -16,7 +16,7 @@ mod screen;
 mod stall;
 mod tls;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::header::CONNECTION;
@@ -34,7 +34,6 @@ use wasmtime_wasi_http::WasiBody;
 use self::access::Access;
 pub use self::clients::ClientLimits;
 use self::clients::Clients;
-pub(crate) use self::clients::owner;
 use self::express::Ready;
 use self::inbound::{Intake, Upload};
 pub(crate) use self::tls::Tls;
@@ -138,8 +137,9 @@ impl Front {
         let version = request.version();
         let trace = Trace::from_headers(request.headers());
         let access = Access::begin(request.method(), request.uri(), client, &trace, &self.metrics);
-        let answered = match self.admit(request, client).await {
-            Ok(request) => self.site.load_full().answer(request, client, &trace).await,
+        let owner = self.clients.identify(request.headers(), client.ip());
+        let answered = match self.admit(request, owner).await {
+            Ok(request) => self.site.load_full().answer(request, client, owner, &trace).await,
             Err(problem) => Answered::problem(problem, &trace),
         };
         let mut response = access.finish(answered);
@@ -173,15 +173,14 @@ impl Front {
         if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
-    /// The request as the application gets it: clean and whole.
+    /// The request of `client` as the application gets it: clean and whole.
     async fn admit(
         &self,
         request: Request<Incoming>,
-        client: SocketAddr,
+        client: IpAddr,
     ) -> Result<Request<WasiBody>, Problem> {
         let (mut head, body) = request.into_parts();
         let upload = Upload::new(body, &head.headers);
-        let client = self.clients.identify(&head.headers, client.ip());
         if !is_health(head.uri.path()) {
             self.clients.admit(client).inspect_err(|_| self.count(&RATE))?;
         }

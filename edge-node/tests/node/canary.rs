@@ -1,11 +1,12 @@
 //! Two versions of a component side by side.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{Request, StatusCode};
 
-use crate::common::{Answer, TestNode, Upstream, guest, guests, reply, start, try_start};
+use crate::common::{Answer, TestNode, Upstream, guest, guests, reply, start, start_as, try_start};
 
 /// Components `a`, with a second version, and `b`, without.
 fn manifest(version: &str, weight_percent: u8) -> String {
@@ -92,6 +93,30 @@ async fn the_cache_keeps_versions_apart_and_purges_reach_both() {
     assert_eq!(both().await, ["3", "4"]);
     assert_eq!(ask(&node, "POST", &target, "next").await.body, "5");
     assert_eq!(both().await, ["6", "7"], "what one version changed is not shown by the other");
+}
+
+/// Behind a proxy all connections come from one address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_share_is_of_those_whom_a_trusted_proxy_names() {
+    for trusted_hops in [0, 1] {
+        let node = start_as(&manifest("next", 50), |options| {
+            options.clients.trusted_hops = trusted_hops;
+        })
+        .await;
+        let mut versions = BTreeSet::new();
+        for number in 0..32 {
+            let address = format!("192.0.2.{number}");
+            let mut of_one = BTreeSet::new();
+            for _ in 0..2 {
+                let request = Request::get(node.url("/a/ok")).header("x-forwarded-for", &address);
+                of_one.insert(version(&node.send(request, "").await).to_owned());
+            }
+            assert_eq!(of_one.len(), 1, "{address} goes from one version to the other");
+            versions.extend(of_one);
+        }
+        let expected = [1, 2][trusted_hops];
+        assert_eq!(versions.len(), expected, "{trusted_hops}: {versions:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -53,6 +53,14 @@ fn every_problem_is_said_at_once() {
     let head = "spin_manifest_version = 2\n[application]\nname = \"t\"\n";
     let good = format!("{head}[component.a]\nsource = {:?}\n", guest());
     let route = |route: &str| format!("[[trigger.http]]\nroute = {route:?}\ncomponent = \"a\"\n");
+    // A good component whose second version is in the file of this name.
+    let with_canary = |id: &str| {
+        let source = guest();
+        format!(
+            "[component.{id}]\nsource = {source:?}\n[component.{id}.tool.tiffin.canary]\nsource = \"{id}.wasm\"\n\
+             version = \"next\"\n"
+        )
+    };
     let runtime = &["--runtime-config-file", "runtime-config.toml"][..];
     let cases: &[(String, &[&str], &[&str])] = &[
         (format!("{good}{}", route("/...")), &[], &[]),
@@ -103,6 +111,23 @@ fn every_problem_is_said_at_once() {
                 "error: spin.toml:11:1: component.d.source: does not answer HTTP: it must export wasi:http",
                 "error: spin.toml:15:149: trigger.http[4] (/z): names the component \"z\"",
                 "warning: spin.toml:12:12: component.e: no trigger names it; it is not loaded",
+            ],
+        ),
+        (
+            format!(
+                "{head}{}[trigger]\nhttp = [{}]\n",
+                ["gone", "text", "strange", "silent"].map(with_canary).concat(),
+                ["gone", "text", "strange", "silent"]
+                    .map(|id| format!("{{ route = \"/{id}\", component = \"{id}\" }}"))
+                    .join(", ")
+            ),
+            &[],
+            &[
+                "error: spin.toml:7:1: component.gone.tool.tiffin.canary.source: component \"gone@next\": gone.wasm does",
+                "error: spin.toml:12:1: component.text.tool.tiffin.canary.source: component \"text@next\": text.wasm is no",
+                "error: spin.toml:17:1: component.strange.tool.tiffin.canary.source: imports spin:sqlite/sqlite@3.0.0",
+                "error: spin.toml:17:1: component.strange.tool.tiffin.canary.source: imports a:b/c, which this host",
+                "error: spin.toml:22:1: component.silent.tool.tiffin.canary.source: does not answer HTTP: it must",
             ],
         ),
         (
