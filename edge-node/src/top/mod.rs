@@ -116,7 +116,7 @@ struct Watched {
 impl Watched {
     fn new(admin: SocketAddr) -> Self {
         let view = View { readiness: "no answer yet".to_owned(), ..View::default() };
-        let status = format!("asking http://{admin}; q quits");
+        let status = format!("q quits | asking http://{admin}");
         Self { admin, snapshots: VecDeque::new(), view, status, is_failing: false }
     }
 
@@ -130,14 +130,14 @@ impl Watched {
                 if self.snapshots.len() > limits::TOP_MOMENTS {
                     self.snapshots.pop_front();
                 }
-                self.status = format!("http://{admin}; q quits");
+                self.status = format!("q quits | http://{admin}");
             }
             Err(reason) => {
                 // What comes back may be another process.
                 self.snapshots.clear();
                 self.view.readiness = "away".to_owned();
                 self.status =
-                    format!("no answer from http://{admin} ({reason}); asking again; q quits");
+                    format!("q quits | no answer from http://{admin}, asking again: {reason}");
             }
         }
     }
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(watched.view.total.requests_per_second, Some(100.0));
         watched.hear(Err("refused".to_owned()));
         assert_eq!((watched.is_failing, watched.view.readiness.as_str()), (true, "away"));
-        assert!(watched.status.contains("(refused); asking again"), "{}", watched.status);
+        assert!(watched.status.ends_with("asking again: refused"), "{}", watched.status);
         watched.hear(Ok(snapshot(9, 400)));
         assert_eq!((watched.is_failing, watched.view.readiness.as_str()), (false, "ready"));
         assert_eq!(watched.view.total.requests_per_second, None, "no rate across a gap");

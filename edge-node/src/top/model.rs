@@ -181,6 +181,7 @@ fn sections(change: &Change<'_>) -> Vec<Section> {
         let section = &mut sections[place.unwrap_or(SECTIONS.len() - 1)];
         let name = family.strip_prefix("edge_").unwrap_or(family);
         let mut seen = BTreeSet::new();
+        let mut lines = Vec::new();
         for sample in samples {
             let mut labels = sample.labels.clone();
             labels.remove("le");
@@ -203,8 +204,11 @@ fn sections(change: &Change<'_>) -> Vec<Section> {
             };
             let texts: Vec<&str> = labels.values().map(String::as_str).collect();
             let labels = texts.join(" ");
-            section.lines.push(Line { name: name.to_owned(), labels, value, per_second });
+            lines.push(Line { name: name.to_owned(), labels, value, per_second });
         }
+        // A node tells the series of a family in any order.
+        lines.sort_by(|one, other| one.labels.cmp(&other.labels));
+        section.lines.append(&mut lines);
     }
     sections.into_iter().filter(|section| !section.lines.is_empty()).collect()
 }

@@ -12,11 +12,17 @@ use super::model::{Component, Line, Route, Section, Traffic, View};
 const WIDE_COLUMNS: u16 = 110;
 /// Two lines of border and one of headings.
 const PANEL_EXTRA_LINES: u16 = 3;
+/// A border on each side.
+const PANEL_EXTRA_COLUMNS: u16 = 2;
+/// What a column of words keeps before one of numbers is left out for it.
+const LEAST_WORD_COLUMNS: usize = 12;
 
 /// A table with a title.
 struct Panel {
     title: &'static str,
     headings: Vec<&'static str>,
+    /// So many columns from the left hold words, which may be cut; the others hold numbers, which may not.
+    words: usize,
     rows: Vec<Vec<String>>,
 }
 
@@ -28,20 +34,22 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View, status: &str, is_failing:
     frame.render_widget(Paragraph::new(summary(view)).bold(), head);
     let style = if is_failing { Style::new().red() } else { Style::new().dim() };
     frame.render_widget(Paragraph::new(status).style(style), foot);
+    // What was true before the node went away is not true now.
+    let style = if is_failing { Style::new().dim() } else { Style::new() };
     let (traffic, more) = (traffic_panels(view), view.sections.iter().map(section_panel).collect());
     if body.width >= WIDE_COLUMNS {
         let [left, right] =
             Layout::horizontal([Constraint::Percentage(55), Constraint::Percentage(45)])
                 .areas(body);
-        draw_panels(frame, left, traffic);
-        draw_panels(frame, right, more);
+        draw_panels(frame, left, traffic, style);
+        draw_panels(frame, right, more, style);
     } else {
-        draw_panels(frame, body, traffic.into_iter().chain(more).collect());
+        draw_panels(frame, body, traffic.into_iter().chain(more).collect(), style);
     }
 }
 
 /// One below the other; what does not fit is cut off at the bottom.
-fn draw_panels(frame: &mut Frame<'_>, area: Rect, panels: Vec<Panel>) {
+fn draw_panels(frame: &mut Frame<'_>, area: Rect, panels: Vec<Panel>, style: Style) {
     let mut top = area.y;
     for panel in panels {
         let lines = narrow(panel.rows.len()).saturating_add(PANEL_EXTRA_LINES);
@@ -51,15 +59,48 @@ fn draw_panels(frame: &mut Frame<'_>, area: Rect, panels: Vec<Panel>) {
         }
         let place = Rect { y: top, height, ..area };
         top += height;
-        let others = columns(&panel).into_iter().skip(1);
-        let others = others.map(|width| Constraint::Length(narrow(width)));
+        let room = usize::from(area.width.saturating_sub(PANEL_EXTRA_COLUMNS));
+        let fitting = fit(&columns(&panel), panel.words, room);
+        let others = fitting.iter().skip(1).map(|width| Constraint::Length(narrow(*width)));
         let widths = std::iter::once(Constraint::Fill(1)).chain(others);
-        let rows = panel.rows.iter().map(|row| Row::new(row.clone()));
-        let table = Table::new(rows, widths)
-            .header(Row::new(panel.headings.clone()).dim())
+        let line = |cells: &[String]| {
+            let cells = cells.iter().zip(&fitting);
+            Row::new(cells.map(|(cell, width)| cut(cell, *width)).collect::<Vec<_>>())
+        };
+        let headings: Vec<String> = panel.headings.iter().map(|it| (*it).to_owned()).collect();
+        let table = Table::new(panel.rows.iter().map(|row| line(row)), widths)
+            .header(line(&headings).dim())
+            .style(style)
             .block(Block::bordered().title(TextLine::from(panel.title).bold()));
         frame.render_widget(table, place);
     }
+}
+
+/// How wide each column may be where there is `room` for all and a space between two. Those of numbers are as wide as they
+/// want to be, or left out, the last ones first; those of words, the widest first, give way until it fits.
+fn fit(wanted: &[usize], words: usize, room: usize) -> Vec<usize> {
+    let total = |widths: &[usize]| widths.iter().sum::<usize>() + widths.len().saturating_sub(1);
+    let mut least = wanted.to_vec();
+    least.iter_mut().take(words).for_each(|width| *width = LEAST_WORD_COLUMNS.min(*width));
+    while least.len() > 1 && total(&least) > room {
+        least.pop();
+    }
+    let mut widths = wanted[..least.len()].to_vec();
+    while total(&widths) > room {
+        match widths.iter_mut().take(words).max() {
+            Some(widest) if *widest > 1 => *widest -= 1,
+            Some(_) | None => break,
+        }
+    }
+    widths
+}
+
+/// A text with the mark of one that went on.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// A terminal's measures are short; what is longer is as long as can be.
@@ -133,6 +174,7 @@ fn traffic_panels(view: &View) -> Vec<Panel> {
         Panel {
             title: "Routes",
             headings: vec!["route", "component", "requests", "5xx"],
+            words: 2,
             rows: view.routes.iter().map(route).collect(),
         },
         Panel {
@@ -147,6 +189,7 @@ fn traffic_panels(view: &View) -> Vec<Panel> {
                 "traps",
                 "refused",
             ],
+            words: 1,
             rows: view.components.iter().map(component).collect(),
         },
     ]
@@ -160,6 +203,7 @@ fn section_panel(section: &Section) -> Panel {
     Panel {
         title: section.title,
         headings: vec!["", "", "value", "rate"],
+        words: 2,
         rows: section.lines.iter().map(row).collect(),
     }
 }
@@ -169,7 +213,8 @@ fn rate_or_total(rate: Option<f64>, total: f64) -> String {
 }
 
 fn per_second(rate: f64) -> String {
-    format!("{}/s", number(rate))
+    // A rate is taken over seconds: more digits would be noise.
+    if rate > 0.0 && rate < 1.0 { format!("{rate:.2}/s") } else { format!("{}/s", number(rate)) }
 }
 
 fn percent(share: f64) -> String {
@@ -261,7 +306,7 @@ mod tests {
              Components\n  component  requests  p50     p99      5xx  instances  traps  refused\n  \
              menu       50/s      400 us  12.3 ms  1    3          0      4\n\n\
              Upstreams\n                            value  rate\n  \
-             upstream_open  core:3001  1      0.2500/s\n"
+             upstream_open  core:3001  1      0.25/s\n"
         );
     }
 
@@ -277,6 +322,14 @@ mod tests {
 
         let wide = screen(120, 10, false);
         assert!(wide[1].contains("┌Routes") && wide[1].contains("┌Upstreams"), "{wide:#?}");
+
+        // Where there is little room, numbers go before names do.
+        let slim = screen(40, 16, false);
+        assert!(slim[7].starts_with("│menu") && slim[7].contains("12.3 ms"), "{slim:#?}");
+        assert!(slim[11].starts_with("│upstream_open ") && slim[11].contains(" 1 "), "{slim:#?}");
+        let slimmer = screen(24, 16, false);
+        assert!(slimmer[3].contains("/v1/stores") && slimmer[3].contains("menu"), "{slimmer:#?}");
+        assert!(slimmer[11].contains("upstream_op… core:3001"), "{slimmer:#?}");
 
         // Smaller than anybody can read: still no panic, and the summary is first.
         for (width, height) in [(1, 1), (10, 3), (200, 2), (30, 8)] {
