@@ -172,9 +172,9 @@ pub async fn run(args: EdgeArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Where servers run.
-const SERVERS_PROCESSOR: usize = 0;
+pub const SERVERS_PROCESSOR: usize = 0;
 /// Where the generator runs, and the origin in it.
-const CLIENTS_PROCESSOR: usize = 1;
+pub const CLIENTS_PROCESSOR: usize = 1;
 
 /// The caches: how fast, and how right.
 async fn caches(

@@ -1,5 +1,6 @@
 //! The report as Markdown, and its short form for the terminal.
 
+use super::super::{CLIENTS_PROCESSOR, SERVERS_PROCESSOR};
 use super::{CACHE, COMPARISONS, COMPUTE, Median, Report};
 use crate::limits;
 use crate::report::markdown::{extent, faults};
@@ -65,8 +66,10 @@ fn facts(report: &Report, text: &mut String) {
         text,
         "{extent}. {}",
         match facts.pinned {
-            true => "Servers ran on processor 0, clients and origin on processor 1.",
-            false => "Servers and clients shared all processors.",
+            true => format!(
+                "Servers ran on processor {SERVERS_PROCESSOR}, clients and origin on processor {CLIENTS_PROCESSOR}."
+            ),
+            false => "Servers and clients shared all processors.".to_owned(),
         }
     );
     for (name, version) in &facts.peers {

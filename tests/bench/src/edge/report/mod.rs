@@ -169,6 +169,8 @@ impl Report {
                 (*why).to_owned()
             } else if throughput(track, EDGE_NODE).is_none() {
                 "not among the scenarios of this run".to_owned()
+            } else if by_processor(track, peer).is_none() {
+                format!("{BY_RATE}: processor time is not known here")
             } else if let Some(idle) = unsaturated {
                 let (system, why) = (idle.system, idle.other_limit());
                 format!("{BY_PROCESSOR}: {system} was not busy all the time, {why}")
