@@ -14,9 +14,9 @@ use crate::gate::Gate;
 use crate::http::error::ApiError;
 use crate::idempotency::in_flight::InFlight;
 use crate::ids::{IdGenerator, NoLease};
-use crate::limits;
 use crate::payments::sandbox::Sandbox;
 use crate::telemetry::Metrics;
+use crate::{known_ids, limits};
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +40,8 @@ pub struct App {
     pub ids: Arc<IdGenerator>,
     /// News for other programs.
     pub feed: Arc<Feed>,
+    /// The known ids as edges were told them last.
+    pub known_ids: known_ids::Shared,
     /// Secrets: they sign tokens, quotes and webhooks.
     pub keys: Arc<Keys>,
     /// Tokens that were verified lately.
@@ -123,6 +125,7 @@ impl App {
             menus,
             ids,
             feed,
+            known_ids: known_ids::Shared::default(),
             keys,
             tokens: Tokens::default(),
             in_flight: InFlight::default(),

@@ -23,6 +23,7 @@ pub mod ids;
 pub mod import;
 pub mod inventory;
 pub mod jobs;
+pub mod known_ids;
 pub mod limits;
 pub mod orders;
 pub mod payments;

@@ -179,6 +179,19 @@ pub const NODE_SPARE_MS: i64 = 10_000;
 pub const NODE_RENEW: Duration = Duration::from_secs(5);
 /// The wait before a renewal that failed is tried again, and between any two.
 pub const NODE_RETRY: Duration = Duration::from_millis(500);
+/// The longest that a cold edit may take from its begin to its commit, ms: longer than its request may, so that only a
+/// core that was paused meets it.
+pub const EDIT_MOST_MS: i64 = 60_000;
+/// How long before any core's clock ids count as settled, ms: those that will ever exist are committed by then. Much
+/// longer than [`EDIT_MOST_MS`] and a commit on its way, and than clocks of cores that start are apart.
+pub const KNOWN_IDS_SETTLED_MS: i64 = 3_600 * 1_000;
+/// How far ahead of any core's clock ids may be minted while an answer about known ids is in use, ms. Most ids that are
+/// made up at random lie further ahead.
+pub const KNOWN_IDS_AHEAD_MS: i64 = 30 * 24 * 3_600 * 1_000;
+/// How long an answer about known ids serves those who ask for it.
+pub const KNOWN_IDS_KEEP: Duration = Duration::from_secs(10);
+/// The most ids of one kind that edges are told; 1.2 MB for each million. Above it they ask about each.
+pub const KNOWN_IDS_MOST: usize = 500_000;
 /// What a core that stops leaves reserved for work that outlived its grace, ms.
 pub const NODE_LEFT_MS: i64 = 50;
 /// How often a core that starts tries to be faster than others that start.
@@ -377,4 +390,6 @@ pub const AUDIT_GATE_PAUSE: Duration = Duration::from_millis(2_500);
 pub const AUDIT_GATE_SUSPECTS: usize = 10_000;
 
 const _: () = assert!(OUTBOX_PACK_EVENTS as i64 <= FEED_PAGE);
+const _: () = assert!(EDIT_MOST_MS * 10 < KNOWN_IDS_SETTLED_MS);
+const _: () = assert!(REQUEST_TIMEOUT.as_millis() < EDIT_MOST_MS as u128);
 const _: () = assert!(RELAY_BATCH <= STATEMENT_ROWS as i64);

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::http::error::ApiError;
 use crate::http::{layers, openapi};
-use crate::{audit, catalog, coupons, deals, feed, limits, orders, payments, pricing};
+use crate::{audit, catalog, coupons, deals, feed, known_ids, limits, orders, payments, pricing};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -30,7 +30,8 @@ pub fn router(app: Arc<App>, with_sandbox: bool) -> Router {
 
     let mut bounded = documented
         .route("/openapi.json", get(async move || Json(openapi.as_ref().clone())))
-        .route("/.well-known/jwks.json", get(jwks));
+        .route("/.well-known/jwks.json", get(jwks))
+        .route("/internal/known-ids", get(known_ids::http::read));
     if with_sandbox {
         bounded = bounded.merge(payments::sandbox::routes());
     }

@@ -15,6 +15,8 @@ pub mod deal;
 pub mod feed;
 pub mod id;
 pub mod import;
+#[cfg(feature = "known-ids")]
+pub mod known_ids;
 pub mod money;
 pub mod order;
 pub mod payment;

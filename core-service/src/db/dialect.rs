@@ -112,7 +112,7 @@ impl DbError {
         use sqlx::Error as E;
         match self {
             Self::Inconsistent(_) => Failure::Defect,
-            Self::NoIds(_) => Failure::Unavailable,
+            Self::NoIds(_) | Self::Late => Failure::Unavailable,
             Self::Sqlx(E::Database(error)) => of_database(error.as_ref()),
             Self::Sqlx(
                 E::Io(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::Protocol(_),

@@ -67,6 +67,9 @@ pub enum DbError {
     /// No ids may be minted now, so nothing can be written.
     #[error(transparent)]
     NoIds(#[from] crate::ids::NoLease),
+    /// An edit took so long that its ids are no longer new.
+    #[error("the edit took too long and was undone")]
+    Late,
     /// The tables contradict each other: a defect or a hand-made edit.
     #[error("the database is inconsistent: {0}")]
     Inconsistent(String),

@@ -162,7 +162,7 @@ impl NodeLease {
         let node = self.ids.minted().node;
         let until_ms = self.ids.reserve_until_ms(self.timing.lease_ms);
         if self.rewrite(node, self.timing.lease_ms, until_ms).await? {
-            self.ids.minted().extend(until_ms);
+            self.ids.minted().extend(until_ms, self.timing.lease_ms);
             return Ok(());
         }
         let to = self.move_to_another().await?;
@@ -228,7 +228,7 @@ impl NodeLease {
         }
         tx.commit().await.map_err(DbError::from)?;
         let from_ms = found.map_or(EPOCH_MS, |found| found.minted_until_ms);
-        self.ids.minted().move_to(node, from_ms, until_ms);
+        self.ids.minted().move_to(node, from_ms, until_ms, self.timing.lease_ms);
         Ok(Some(node))
     }
 
@@ -274,20 +274,21 @@ impl IdGenerator {
 }
 
 impl Minted {
-    fn extend(&mut self, until_ms: i64) {
+    /// Goes on up to `until_ms`, and nowhere below `lease_ms` before that: what the row says is past stays so, also if
+    /// the clock is set back.
+    fn extend(&mut self, until_ms: i64, lease_ms: i64) {
         self.until_ms = self.until_ms.max(until_ms - EPOCH_MS);
+        let before_ms = until_ms - EPOCH_MS - lease_ms - 1;
+        if before_ms > self.elapsed_ms {
+            (self.elapsed_ms, self.sequence) = (before_ms, MAX_SEQUENCE);
+        }
     }
 
     /// Goes on at `node`, above every id there (`from_ms`) and above its own last one.
-    fn move_to(&mut self, node: i64, from_ms: i64, until_ms: i64) {
+    fn move_to(&mut self, node: i64, from_ms: i64, until_ms: i64, lease_ms: i64) {
         let before = self.elapsed_ms.max(from_ms - EPOCH_MS - 1);
-        *self = Self {
-            node,
-            elapsed_ms: before,
-            sequence: MAX_SEQUENCE,
-            until_ms: until_ms - EPOCH_MS,
-            ..*self
-        };
+        *self = Self { node, elapsed_ms: before, sequence: MAX_SEQUENCE, until_ms: 0, ..*self };
+        self.extend(until_ms, lease_ms);
     }
 
     /// Keeps only what stragglers may need; `check` says no from now on.

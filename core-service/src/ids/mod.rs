@@ -4,6 +4,10 @@
 //! from the last millisecond it used. Two generators never meet: each mints only on a node that it leased, and
 //! only below the instant that it had reserved there ([`lease`]).
 //!
+//! An id's instant follows its core's clock: an id minted for work that [`IdGenerator::check`] let in carries no instant
+//! from before that check, unless the clock was set back; and never one from before the last renewal of the lease. So
+//! the rows of all nodes say which instants are past for every core, whatever their clocks ([`store::minting`]).
+//!
 //! Minting itself does not fail, so that it may happen in the middle of a batch. Whoever is about to mint asks
 //! [`IdGenerator::check`] first: if it says yes, at least [`NODE_SPARE_MS`](crate::limits::NODE_SPARE_MS) × 4,096 ids are left
 //! (41 million), whatever the clock, the database and other cores do. A batch, an import or a job needs a
@@ -128,16 +132,16 @@ impl std::fmt::Debug for IdGenerator {
 
 impl Minted {
     fn next(&mut self, now_ms: i64) -> Result<i64, NoLease> {
-        // By the clock only before the spare part, so that a clock that jumps ahead does not use it up.
-        let (elapsed_ms, sequence) =
-            if now_ms > self.elapsed_ms && now_ms < self.until_ms - self.spare_ms {
-                (now_ms, 0)
-            } else if self.sequence < MAX_SEQUENCE {
-                (self.elapsed_ms, self.sequence + 1)
-            } else {
-                // The millisecond is used up, or the clock stepped back: borrow the next one.
-                (self.elapsed_ms + 1, 0)
-            };
+        // By the clock only up to the spare part, so that a clock that jumps ahead does not use it up.
+        let clock_ms = now_ms.min(self.until_ms - self.spare_ms - 1);
+        let (elapsed_ms, sequence) = if clock_ms > self.elapsed_ms {
+            (clock_ms, 0)
+        } else if self.sequence < MAX_SEQUENCE {
+            (self.elapsed_ms, self.sequence + 1)
+        } else {
+            // The millisecond is used up, or the clock stepped back: borrow the next one.
+            (self.elapsed_ms + 1, 0)
+        };
         if elapsed_ms >= self.until_ms {
             return Err(NoLease);
         }

@@ -1,6 +1,7 @@
 //! The leases of node numbers. `lease_until_ms` is on the database's clock, `minted_until_ms` on the cores'.
 
-use crate::db::{Conn, DbError, Dialect};
+use crate::db::{Conn, Db, DbError, Dialect};
+use crate::limits;
 use sqlx::{AssertSqlSafe, Row as _};
 
 /// A node number that was leased at some time.
@@ -43,6 +44,33 @@ pub async fn all(conn: &mut Conn, dialect: Dialect) -> Result<Vec<NodeRow>, DbEr
         })
     };
     rows.into_iter().map(read).collect()
+}
+
+/// Which instants the ids of running cores may carry, ms since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Minting {
+    /// No core goes on below this instant.
+    pub floor_ms: i64,
+    /// Nobody has reserved this instant or a later one.
+    pub reserved_ms: i64,
+}
+
+/// The instants of all nodes that were leased in the last `lately_ms`, by the database's clock; `None` if none was.
+pub async fn minting(db: &Db, lately_ms: i64) -> Result<Option<Minting>, DbError> {
+    let now = db.dialect().now_ms();
+    let text = format!(
+        "SELECT MIN(minted_until_ms) AS lowest, MAX(minted_until_ms) AS highest FROM nodes \
+         WHERE lease_until_ms > {now} - ?"
+    );
+    let row =
+        sqlx::query(AssertSqlSafe(text)).bind(lately_ms).fetch_one(&mut *db.read().await?).await?;
+    let (lowest, highest): (Option<i64>, Option<i64>) =
+        (row.try_get("lowest")?, row.try_get("highest")?);
+    Ok(lowest.zip(highest).map(|(lowest, highest)| Minting {
+        // A row is written with what its core's clock shows, and a lease more.
+        floor_ms: lowest - limits::NODE_LEASE_MS,
+        reserved_ms: highest,
+    }))
 }
 
 /// Takes a number that nobody ever had. Fails as a conflict if somebody else is faster.

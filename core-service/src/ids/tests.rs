@@ -179,6 +179,26 @@ async fn a_core_that_cannot_renew_stops_in_time_and_goes_on_when_it_can() {
 }
 
 #[tokio::test]
+async fn no_id_is_older_than_the_check_that_let_its_work_in() {
+    let ledger = Ledger::fresh().await;
+    let lease = ledger.take().await.unwrap();
+    let ids = lease.ids();
+    let first = ids.next();
+    let safe_ms = limits::NODE_LEASE_MS - limits::NODE_SPARE_MS;
+    ledger.clock.advance(safe_ms - 1);
+    assert_eq!(ids.check(), Ok(()));
+    ledger.clock.advance(safe_ms);
+    assert_eq!(instant_ms(ids.next()), instant_ms(first) + safe_ms - 1);
+
+    // Nor than the last renewal, though nothing was minted meanwhile and the clock was set back.
+    ledger.clock.advance(3_600_000);
+    lease.renew().await.unwrap();
+    let renewed_ms = ledger.clock.now_ms();
+    ledger.clock.advance(-7_200_000);
+    assert!(instant_ms(ids.next()) >= renewed_ms);
+}
+
+#[tokio::test]
 async fn what_is_reserved_is_the_end() {
     let ledger = Ledger::fresh().await;
     let timing = Timing { lease_ms: 3, spare_ms: 2, ..Timing::default() };

@@ -10,6 +10,7 @@ mod engine;
 mod feed;
 mod gate;
 mod idempotency;
+mod known_ids;
 mod orders;
 mod payments;
 mod refusals;
