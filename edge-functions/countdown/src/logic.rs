@@ -7,7 +7,7 @@ use tiffin_api::id::DealId;
 use tiffin_api::time::TimeAnswer;
 use tiffin_api::{ErrorCode, Problem};
 use tiffin_kit::answer::{Answer, require_read};
-use tiffin_kit::cache::{Content, Fetched, Policy, Wanted};
+use tiffin_kit::cache::{Content, Fetched, Policy, Wanted, known_key};
 use tiffin_kit::lang::{self, Choice};
 use tiffin_kit::limits::READ_FIRST_BYTE_TIMEOUT_MS;
 use tiffin_kit::path;
@@ -27,6 +27,7 @@ pub const POLICY: Policy = Policy {
     stale_if_error_ms: 24 * 3_600_000,
     absent_ms: 5_000,
     absent_codes: &[ErrorCode::DealNotFound],
+    absent: deal_not_found,
     first_byte_timeout_ms: READ_FIRST_BYTE_TIMEOUT_MS,
     valid_until_ms: |_| None,
 };
@@ -101,6 +102,7 @@ impl Plan {
         Some(Wanted {
             key: format!("{CACHE}:{target}"),
             absent_key: deal.map(|_| format!("{CACHE}:{path}:absent")),
+            known_key: deal.map(|id| known_key("deal", id)),
             target,
             tags: tags(deal),
             stored: true,
@@ -118,7 +120,7 @@ fn tags(deal: Option<DealId>) -> String {
 impl Definitions {
     /// The answer from what was fetched.
     pub fn answer(self, fetched: Fetched, now_ms: i64) -> Answer {
-        let mut answer = fetched.into_answer(CACHE, &tags(self.deal), now_ms, deal_not_found);
+        let mut answer = fetched.into_answer(&POLICY, &tags(self.deal), now_ms);
         if answer.status.is_success() && !answer.headers.contains_key(header::CONTENT_LANGUAGE) {
             answer = answer.with(header::CONTENT_LANGUAGE, self.language.lang.as_str());
         }
@@ -203,6 +205,14 @@ mod tests {
         assert_eq!(absent("/v1/deals/7"), absent("/v1/deals/7/countdown"));
         assert_eq!(absent("/v1/deals/7"), absent("/v1/deals/7?lang=zh"));
         assert_eq!(absent("/v1/deals"), None);
+
+        let known = |uri| {
+            let plan = plan(&request(Method::GET, uri)).unwrap();
+            plan.wanted(None).and_then(|wanted| wanted.known_key)
+        };
+        let key = Some("tiffin:known:deal:7".to_owned());
+        assert_eq!((known("/v1/deals/7"), known("/v1/deals/7/countdown")), (key.clone(), key));
+        assert_eq!(known("/v1/deals"), None);
     }
 
     fn fetched(body: &[u8]) -> Fetched {

@@ -7,6 +7,7 @@ use tiffin_api::token::{Jwks, TokenError, Verifier, bearer};
 use tiffin_api::{ErrorCode, Problem};
 use tiffin_kit::answer::Answer;
 use tiffin_kit::cache::{Content, Entry, Policy, Wanted};
+use tiffin_kit::path;
 
 /// How long the key set is believed.
 pub const KEYS: Policy = Policy {
@@ -18,6 +19,7 @@ pub const KEYS: Policy = Policy {
     absent_ms: 1_000,
     // There is always a key set: a core that has none is not the core.
     absent_codes: &[],
+    absent: || *path::not_found(),
     first_byte_timeout_ms: FIRST_BYTE_TIMEOUT_MS,
     valid_until_ms: |_| None,
 };
@@ -28,6 +30,7 @@ pub fn keys_wanted(traceparent: Option<HeaderValue>) -> Wanted {
     Wanted {
         key: format!("{}:{target}", KEYS.cache),
         absent_key: None,
+        known_key: None,
         target,
         tags: String::new(),
         stored: true,

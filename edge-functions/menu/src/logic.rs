@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tiffin_api::id::StoreId;
 use tiffin_api::{ErrorCode, Problem};
 use tiffin_kit::answer::{Answer, require_read};
-use tiffin_kit::cache::{Fetched, Policy, Wanted};
+use tiffin_kit::cache::{Fetched, Policy, Wanted, known_key};
 use tiffin_kit::lang::{self, Choice};
 use tiffin_kit::limits::READ_FIRST_BYTE_TIMEOUT_MS;
 use tiffin_kit::path;
@@ -26,6 +26,7 @@ pub const POLICY: Policy = Policy {
     stale_if_error_ms: 24 * 3_600_000,
     absent_ms: 5_000,
     absent_codes: &[ErrorCode::StoreNotFound],
+    absent: store_not_found,
     first_byte_timeout_ms: READ_FIRST_BYTE_TIMEOUT_MS,
     valid_until_ms,
 };
@@ -133,6 +134,7 @@ impl Plan {
         Wanted {
             key: format!("{CACHE}:{target}"),
             absent_key: absent_key.map(|id| format!("{CACHE}:/v1/stores/{id}:absent")),
+            known_key: absent_key.map(|id| known_key("store", id)),
             target,
             tags: self.tags(),
             stored,
@@ -152,7 +154,7 @@ impl Plan {
 
     /// The answer from what was fetched.
     pub fn answer(&self, fetched: Fetched, now_ms: i64) -> Answer {
-        let answer = fetched.into_answer(CACHE, &self.tags(), now_ms, store_not_found);
+        let answer = fetched.into_answer(&POLICY, &self.tags(), now_ms);
         let answer = if answer.status.is_success()
             && !answer.headers.contains_key(header::CONTENT_LANGUAGE)
         {
@@ -229,6 +231,12 @@ mod tests {
         assert_eq!(of_store, absent_key("/v1/stores/42/menu?at=5"));
         assert_ne!(of_store, absent_key("/v1/stores/43"));
         assert_eq!(absent_key("/v1/stores"), None);
+
+        let known_key = |uri| read(uri).unwrap().known_key;
+        let key = Some("tiffin:known:store:42".to_owned());
+        assert_eq!(known_key("/v1/stores/42"), key);
+        assert_eq!(known_key("/v1/stores/42/menu?at=5"), key);
+        assert_eq!(known_key("/v1/stores"), None);
     }
 
     #[test]

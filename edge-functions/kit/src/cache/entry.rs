@@ -4,7 +4,7 @@ use super::generation::Stamp;
 use crate::limits::JITTER_PERMILLE;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tiffin_api::ErrorCode;
+use tiffin_api::{ErrorCode, Problem};
 
 /// Version of the stored form; entries of another version are misses.
 const STORED_VERSION: u32 = 1;
@@ -24,6 +24,8 @@ pub struct Policy {
     pub absent_ms: u64,
     /// The problems by which the core says that something does not exist. No other 404 is believed.
     pub absent_codes: &'static [ErrorCode],
+    /// What a diner is told then.
+    pub absent: fn() -> Problem,
     /// How long the core may take to begin its answer, ms.
     pub first_byte_timeout_ms: u64,
     /// Until when a document says that it holds, ms since the epoch.
@@ -246,6 +248,7 @@ mod tests {
         stale_if_error_ms: 86_400_000,
         absent_ms: 5_000,
         absent_codes: &[],
+        absent: || Problem::new(ErrorCode::StoreNotFound, ""),
         first_byte_timeout_ms: 1_000,
         valid_until_ms: |_| None,
     };

@@ -34,6 +34,7 @@
 //! | `tiffin-menu; fwd=stale; fwd-status=500; ttl=-90; detail=core-error` | stale; the core answered with an error |
 //! | `tiffin-menu; fwd=stale; fwd-status=304; ttl=5; stored` | the core confirmed what was here |
 //! | `tiffin-menu; fwd=miss; fwd-status=200; ttl=5; stored` | fetched just now |
+//! | `tiffin-menu; hit; detail=unknown-id` | the host knows that there is no such thing; nobody keeps that answer |
 //! | `tiffin-menu; fwd=miss; detail=core-unreachable` | nothing here, and the core did not answer: 503 |
 //!
 //! A negative `ttl` therefore marks every stale answer.
@@ -41,6 +42,7 @@
 mod decide;
 mod entry;
 mod generation;
+mod known;
 mod memory;
 mod settle;
 mod status;
@@ -48,6 +50,7 @@ mod status;
 pub use decide::{Decision, decide, later, memory_suffices};
 pub use entry::{Content, Document, Entry, Lifetime, Policy};
 pub use generation::{Generation, Stamp};
+pub use known::{is_denied, known_key, may_deny};
 pub use memory::Memory;
 pub use settle::{Failure, Outcome, Question, Refusal, Settled, classify, settle};
 pub use status::Status;
@@ -58,7 +61,6 @@ use http::StatusCode;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LANGUAGE, ETAG};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use tiffin_api::Problem;
 
 /// What to fetch, and where to keep it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub struct Wanted {
     pub key: String,
     /// Names the fact that the thing does not exist, whatever the language or moment asked for.
     pub absent_key: Option<String>,
+    /// The key under which the host may know that the thing does not exist ([`known_key`]).
+    pub known_key: Option<String>,
     /// Path and query at the core.
     pub target: String,
     /// The tags by which it can be purged, between spaces; none if nothing purges it.
@@ -89,17 +93,11 @@ pub struct Fetched {
 }
 
 impl Fetched {
-    /// The whole answer for a document that anybody may see; `absent` is the answer if there is none. Caches in front
-    /// of the function keep either under `tags`, by which it can be purged.
-    pub fn into_answer(
-        self,
-        cache: &str,
-        tags: &str,
-        now_ms: i64,
-        absent: impl FnOnce() -> Problem,
-    ) -> Answer {
+    /// The whole answer for a document that anybody may see, or that there is none. Caches in front of the function keep
+    /// either under `tags`, by which it can be purged.
+    pub fn into_answer(self, policy: &Policy, tags: &str, now_ms: i64) -> Answer {
         let answer = match &self.entry.content {
-            Content::Absent => Answer::from(absent()),
+            Content::Absent => Answer::from((policy.absent)()),
             Content::Document(document) => {
                 let answer =
                     Answer::new(StatusCode::OK, &document.content_type, document.body.clone())
@@ -114,7 +112,7 @@ impl Fetched {
         let answer = answer
             .with(CDN_CACHE_CONTROL, &self.entry.lifetime.cdn_cache_control())
             .with(SURROGATE_KEY, tags);
-        self.annotate(answer, cache, now_ms)
+        self.annotate(answer, policy.cache, now_ms)
     }
 
     /// Adds `Age` and `Cache-Status` to an answer made from the entry.
@@ -124,6 +122,12 @@ impl Fetched {
             .with(AGE, &lifetime.age_s(now_ms).to_string())
             .with(CACHE_STATUS, &self.status.header(cache, Some(lifetime.ttl_s(now_ms))))
     }
+}
+
+/// The answer where the host knows that there is no such thing. Ids can be invented without end, so no cache keeps it: the
+/// host says the same again at no cost.
+pub fn denied(policy: &Policy) -> Answer {
+    Answer::from((policy.absent)()).with(CACHE_STATUS, &Status::Denied.header(policy.cache, None))
 }
 
 /// The key-value key of a negative entry: one of a fixed number of slots. The entry's own key is part
@@ -138,6 +142,19 @@ pub fn absent_slot(cache: &str, absent_key: &str) -> String {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use tiffin_api::{ErrorCode, Problem};
+
+    const POLICY: Policy = Policy {
+        cache: "tiffin-menu",
+        fresh_ms: 5_000,
+        stale_while_revalidate_ms: 60_000,
+        stale_if_error_ms: 1_000_000,
+        absent_ms: 5_000,
+        absent_codes: &[ErrorCode::StoreNotFound],
+        absent: || Problem::new(ErrorCode::StoreNotFound, ""),
+        first_byte_timeout_ms: 1_000,
+        valid_until_ms: |_| None,
+    };
 
     fn fetched(content: Content) -> Fetched {
         let lifetime = Lifetime {
@@ -160,12 +177,8 @@ mod tests {
             content_language: Some("zh".to_owned()),
             body: Bytes::from_static(b"{}"),
         };
-        let answer = fetched(Content::Document(document)).into_answer(
-            "tiffin-menu",
-            "store:7 menu:7",
-            27_000,
-            || unreachable!("it exists"),
-        );
+        let answer =
+            fetched(Content::Document(document)).into_answer(&POLICY, "store:7 menu:7", 27_000);
         let header = |name: &str| answer.headers[name].to_str().unwrap();
         assert_eq!(header("age"), "17");
         assert_eq!(header("cache-control"), "public, max-age=5");
@@ -181,15 +194,19 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_is_a_problem_with_a_cache_status() {
-        let problem = || Problem::new(tiffin_api::ErrorCode::StoreNotFound, "");
-        let answer =
-            fetched(Content::Absent).into_answer("tiffin-menu", "store:7", 10_000, problem);
+        let answer = fetched(Content::Absent).into_answer(&POLICY, "store:7", 10_000);
         assert_eq!(answer.status, StatusCode::NOT_FOUND);
         assert_eq!(answer.headers["cache-status"], "tiffin-menu; hit; ttl=5");
         assert_eq!(answer.headers["cache-control"], "no-store", "for clients");
         let caches = &answer.headers["cdn-cache-control"];
         assert!(caches.to_str().unwrap().starts_with("public, max-age=5, "), "{caches:?}");
         assert_eq!(answer.headers["surrogate-key"], "store:7");
+
+        let denied = denied(&POLICY);
+        assert_eq!((denied.status, &denied.body), (answer.status, &answer.body));
+        assert_eq!(denied.headers["cache-status"], "tiffin-menu; hit; detail=unknown-id");
+        assert_eq!(denied.headers["cache-control"], "no-store");
+        assert!(!denied.headers.contains_key("cdn-cache-control"), "ids can be made up");
     }
 
     #[test]

@@ -221,6 +221,7 @@ mod tests {
         stale_if_error_ms: 86_400_000,
         absent_ms: 5_000,
         absent_codes: &[ErrorCode::StoreNotFound],
+        absent: || Problem::new(ErrorCode::StoreNotFound, ""),
         first_byte_timeout_ms: 1_000,
         valid_until_ms: |body| std::str::from_utf8(body).ok()?.parse().ok(),
     };
@@ -230,6 +231,7 @@ mod tests {
         Wanted {
             key: "k".to_owned(),
             absent_key: None,
+            known_key: None,
             target: "/v1/stores".to_owned(),
             tags: String::new(),
             stored: true,

@@ -11,6 +11,8 @@ pub enum Status {
         /// Why the core was not waited for although it should be: it failed a moment ago.
         failure: Option<Failure>,
     },
+    /// The host knows that there is no such thing.
+    Denied,
     /// From here, after the core was asked and failed.
     StaleIfError(Failure),
     /// The core was asked and confirmed what was here.
@@ -35,6 +37,7 @@ impl Status {
             Self::Hit { failure: Some(failure) } => {
                 format!("{cache}; hit{ttl}; detail={}", failure.detail())
             }
+            Self::Denied => format!("{cache}; hit; detail=unknown-id"),
             Self::StaleIfError(failure) => {
                 let status = forward_status(failure);
                 format!("{cache}; fwd=stale{status}{ttl}; detail={}", failure.detail())
@@ -82,6 +85,7 @@ mod tests {
                 Some(-12),
                 "t; fwd=stale; fwd-status=500; ttl=-12; detail=core-error",
             ),
+            (Status::Denied, None, "t; hit; detail=unknown-id"),
             (Status::Revalidated, Some(5), "t; fwd=stale; fwd-status=304; ttl=5; stored"),
             (
                 Status::Fetched { replaced: false, status: 200 },
