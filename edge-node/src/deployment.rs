@@ -31,6 +31,7 @@ use crate::host::key_value::{Store, Stores};
 use crate::host::outbound::Network;
 use crate::host::output::Listener;
 use crate::instances::{Background, Guest, Pool, Shared};
+use crate::known::Known;
 use crate::manifest::{App, Component, VariableSource};
 use crate::metrics::Metrics;
 use crate::node::{StartError, undefined_stores};
@@ -84,6 +85,7 @@ struct Workshop {
     background: Background,
     metrics: Arc<Metrics>,
     cache: Arc<Cache>,
+    known: Arc<Known>,
     listener: Option<Listener>,
     stopped: CancellationToken,
     /// The stores that applications have had: one whose data stay where they are is not opened again.
@@ -119,6 +121,14 @@ impl Plan {
     }
 }
 
+/// What the core has told the node.
+pub(crate) struct Told {
+    /// Its answers.
+    pub(crate) cache: Arc<Cache>,
+    /// Which ids exist.
+    pub(crate) known: Arc<Known>,
+}
+
 impl Deployment {
     /// The first application.
     ///
@@ -129,7 +139,7 @@ impl Deployment {
         plan: Plan,
         network: Arc<Network>,
         metrics: Arc<Metrics>,
-        cache: Arc<Cache>,
+        told: Told,
         listener: Option<Listener>,
         stopped: CancellationToken,
     ) -> Result<Self, StartError> {
@@ -146,7 +156,8 @@ impl Deployment {
             pools,
             background,
             metrics,
-            cache,
+            cache: told.cache,
+            known: told.known,
             listener,
             stopped,
             stores,
@@ -348,6 +359,7 @@ impl Workshop {
             component,
             stores: Arc::clone(stores),
             cache: Arc::clone(&self.cache),
+            known: Arc::clone(&self.known),
             network: Arc::clone(&self.network),
             site: Arc::clone(link),
             shares: self.pools.shares(components),

@@ -36,6 +36,7 @@ mod engine;
 mod feed;
 mod host;
 mod instances;
+mod known;
 mod manifest;
 mod metrics;
 mod node;

@@ -399,6 +399,17 @@ pub const FEED_IDLE: Duration = Duration::from_secs(25);
 pub const FEED_FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The longest wait between two tries, however many have failed.
 pub const FEED_MAX_RETRY: Duration = Duration::from_secs(10);
+
+/// Bytes of the core's answer about known ids: two kinds of half a million ids take 1.6 MB.
+pub const MAX_KNOWN_IDS_BYTES: usize = 4 << 20;
+/// How long that answer may take.
+pub const KNOWN_IDS_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest wait before it is fetched again. Newer ids cost a trip anyway, so there is no hurry.
+pub const KNOWN_IDS_REFRESH: Duration = Duration::from_secs(300);
+/// The longest wait after a first failure; it doubles with each further one.
+pub const KNOWN_IDS_FIRST_RETRY: Duration = Duration::from_secs(1);
+/// How long it may be used. Source: the core's promise about ids to come, which it makes for a day.
+pub const KNOWN_IDS_LIFE: Duration = Duration::from_secs(24 * 3_600);
 /// Bytes of a key by which a guest asks the node itself.
 pub const MAX_NODE_KEY_BYTES: usize = 4 << 10;
 

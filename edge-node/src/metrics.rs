@@ -25,6 +25,7 @@ use self::versions::VersionMetrics;
 use crate::cache::Purge;
 use crate::feed::FeedMetrics;
 use crate::host::upstream::UpstreamMetrics;
+use crate::known::KnownMetrics;
 
 /// Upper bounds of the latency histogram: from a hit in instance memory to the longest deadline.
 const LATENCY_BOUNDS_SECONDS: [f64; 13] =
@@ -230,6 +231,8 @@ pub(crate) struct Metrics {
     pub(crate) cache_entries: Gauge,
     /// How the feed fares.
     pub(crate) feed: FeedMetrics,
+    /// The filter of known ids.
+    pub(crate) known: KnownMetrics,
 }
 
 impl Metrics {
@@ -265,6 +268,7 @@ impl Metrics {
             cache_bytes: Gauge::default(),
             cache_entries: Gauge::default(),
             feed: FeedMetrics::default(),
+            known: KnownMetrics::default(),
         };
         metrics.register();
         metrics
@@ -320,6 +324,7 @@ impl Metrics {
         r.register("edge_cache_stored_bytes", "Memory of stored answers", self.cache_bytes.clone());
         r.register("edge_cache_uris", "URIs with stored answers", self.cache_entries.clone());
         self.feed.register(r);
+        self.known.register(r);
     }
 
     /// The OpenMetrics text.

@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
 use crate::compile::LoadError;
-use crate::deployment::{Deployment, Origin, Plan};
+use crate::deployment::{Deployment, Origin, Plan, Told};
 use crate::diagnostic::{ConfigError, Diagnostic};
 use crate::feed::{self, FeedOptions};
 use crate::host::key_value::{Store, StoreStartError};
 use crate::host::outbound::Network;
 use crate::host::output::Listener;
 use crate::host::upstream::UpstreamOptions;
+use crate::known::{self, Known};
 use crate::manifest::{App, VariableSource};
 use crate::metrics::Metrics;
 use crate::reload::{ReloadError, Reloaded, Reloader};
@@ -183,13 +184,14 @@ impl Node {
 
         let metrics = Arc::new(Metrics::new());
         let cache = Cache::new(Arc::clone(&metrics));
+        let known = Arc::new(Known::new(Arc::clone(&metrics)));
         let stopped = CancellationToken::new();
         let network = Network::new(&upstreams, upstream_ca, Arc::clone(&cache), &metrics);
         let network = Arc::new(network.map_err(StartError::Upstream)?);
         let deployment = {
-            let (metrics, cache) = (Arc::clone(&metrics), Arc::clone(&cache));
-            let stopped = stopped.clone();
-            Deployment::start(origin, plan, network, metrics, cache, heard, stopped).await?
+            let told = Told { cache: Arc::clone(&cache), known: Arc::clone(&known) };
+            let (metrics, stopped) = (Arc::clone(&metrics), stopped.clone());
+            Deployment::start(origin, plan, network, metrics, told, heard, stopped).await?
         };
 
         let life = Arc::new(Lifecycle::default());
@@ -200,7 +202,9 @@ impl Node {
         let mut helpers = JoinSet::new();
         let feed_status = Arc::new(feed::Status::new(Arc::clone(&metrics)));
         if follows.is_on() {
-            helpers.spawn(feed::follow(follows, Arc::clone(&cache), Arc::clone(&feed_status)));
+            helpers.spawn(known::follow(follows.clone(), Arc::clone(&known)));
+            let (cache, status) = (Arc::clone(&cache), Arc::clone(&feed_status));
+            helpers.spawn(feed::follow(follows, cache, known, status));
         }
         let (for_admin, its_life) = (Arc::clone(&reloader), Arc::clone(&life));
         let admin =

@@ -4,6 +4,7 @@
 
 mod countdown;
 mod feed;
+mod known_ids;
 mod manners;
 mod menus;
 mod ordering;

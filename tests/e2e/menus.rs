@@ -1,6 +1,6 @@
 //! Stores and menus at the edge: languages, validators, and ids that do not exist.
 
-use tiffin_tests::{House, text};
+use tiffin_tests::{House, LoneEdge, text};
 
 #[tokio::test]
 async fn menus_come_in_both_languages_with_validators() {
@@ -35,17 +35,19 @@ async fn menus_come_in_both_languages_with_validators() {
 #[tokio::test]
 async fn a_thousand_asks_for_what_does_not_exist_reach_the_core_once() {
     let house = House::start().await;
+    // One that has no feed, and so nothing by which to deny ids.
+    let lone = LoneEdge::start(house.core.port).await;
     for id in ["424242", "434343"] {
         let path = format!("/v1/stores/{id}");
-        let asks = (0..500).map(|_| house.edge.get(&path));
+        let asks = (0..500).map(|_| lone.edge.get(&path));
         for reply in futures::future::join_all(asks).await {
             reply.problem(404, "store-not-found");
         }
     }
     for _ in 0..500 {
-        house.edge.get("/v1/stores/424242").await.problem(404, "store-not-found");
+        lone.edge.get("/v1/stores/424242").await.problem(404, "store-not-found");
     }
-    house.edge.get("/v1/stores/not-an-id").await.problem(404, "store-not-found");
+    lone.edge.get("/v1/stores/not-an-id").await.problem(404, "store-not-found");
     let metrics = String::from_utf8(house.core.get("/metrics").await.bytes).unwrap();
     let misses = metrics
         .lines()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST};
-use http::{HeaderName, HeaderValue, Request, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -22,7 +22,7 @@ const EVENT_STREAM: &str = "text/event-stream";
 
 /// Why there is no connection, or no longer one.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Lost {
+pub(crate) enum Lost {
     #[error("the connection failed: {0}")]
     Connect(std::io::Error),
     #[error("the connection took longer than {} s", limits::FEED_CONNECT_TIMEOUT.as_secs())]
@@ -40,7 +40,7 @@ pub(super) enum Lost {
          most; keep a fresh one in the file of --feed-token-file"
     )]
     Refused(StatusCode),
-    #[error("the core answered {0} instead of its feed")]
+    #[error("the core answered {0}")]
     Status(StatusCode),
     #[error("the answer is no {EVENT_STREAM}")]
     NoEvents,
@@ -72,36 +72,9 @@ impl Connection {
         token: Option<&HeaderValue>,
         after: Option<i64>,
     ) -> Result<Self, Lost> {
-        let authority = core.authority().expect("the address was checked when it was read");
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let connect = TcpStream::connect((host, authority.port_u16().unwrap_or(80)));
-        let stream = timeout(limits::FEED_CONNECT_TIMEOUT, connect)
-            .await
-            .map_err(|_| Lost::ConnectTimeout)?
-            .map_err(Lost::Connect)?;
-        stream.set_nodelay(true).map_err(Lost::Connect)?;
-        let request = request(core, token, after);
-        let answered = async {
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-            let driver = tokio::spawn(async move {
-                // How it ends is seen where the body is read.
-                let _ = connection.await;
-            });
-            let driver = AbortOnDropHandle::new(driver);
-            Ok((sender.send_request(request).await?, driver))
-        };
-        let (response, driver) = timeout(limits::FEED_GREETING_TIMEOUT, answered)
-            .await
-            .map_err(|_| Lost::GreetingTimeout)?
-            .map_err(Lost::Http)?;
-        match response.status() {
-            StatusCode::OK => {}
-            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                return Err(Lost::Refused(status));
-            }
-            status => return Err(Lost::Status(status)),
-        }
+        let path = core.path_and_query().expect("it was checked").as_str();
+        let ask = Ask { core, path, accept: HeaderValue::from_static(EVENT_STREAM) };
+        let (response, driver) = ask.send(token, after).await?;
         let media_type = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         if !media_type.is_some_and(|it| it.starts_with(EVENT_STREAM.as_bytes())) {
             return Err(Lost::NoEvents);
@@ -126,18 +99,71 @@ impl Connection {
     }
 }
 
-fn request(core: &Uri, token: Option<&HeaderValue>, after: Option<i64>) -> Request<Empty<Bytes>> {
-    let mut request = Request::new(Empty::new());
-    // A server is asked for a path. Source: RFC 9112, section 3.2.1.
-    *request.uri_mut() = Uri::from(core.path_and_query().expect("it was checked").clone());
-    let authority = core.authority().expect("it was checked").as_str();
-    let headers = request.headers_mut();
-    headers.insert(HOST, HeaderValue::from_str(authority).expect("an authority is ASCII"));
-    headers.insert(ACCEPT, HeaderValue::from_static(EVENT_STREAM));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.extend(token.map(|token| (AUTHORIZATION, token.clone())));
-    headers.extend(after.map(|after| (LAST_EVENT_ID, HeaderValue::from(after))));
-    request
+/// A question to a core, on a connection of its own.
+pub(crate) struct Ask<'a> {
+    /// Where the core is; it was checked when it was read.
+    pub(crate) core: &'a Uri,
+    /// Path and query.
+    pub(crate) path: &'a str,
+    /// The media type of the answer.
+    pub(crate) accept: HeaderValue,
+}
+
+impl Ask<'_> {
+    /// Sends it, and waits for the head of an answer with status 200. The connection lasts as long as the handle.
+    ///
+    /// # Errors
+    /// There is no such answer.
+    pub(crate) async fn send(
+        &self,
+        token: Option<&HeaderValue>,
+        after: Option<i64>,
+    ) -> Result<(Response<Incoming>, AbortOnDropHandle<()>), Lost> {
+        let authority = self.core.authority().expect("it was checked");
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let connect = TcpStream::connect((host, authority.port_u16().unwrap_or(80)));
+        let stream = timeout(limits::FEED_CONNECT_TIMEOUT, connect)
+            .await
+            .map_err(|_| Lost::ConnectTimeout)?
+            .map_err(Lost::Connect)?;
+        stream.set_nodelay(true).map_err(Lost::Connect)?;
+        let request = self.request(token, after);
+        let answered = async {
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            let driver = tokio::spawn(async move {
+                // How it ends is seen where the body is read.
+                let _ = connection.await;
+            });
+            let driver = AbortOnDropHandle::new(driver);
+            Ok((sender.send_request(request).await?, driver))
+        };
+        let (response, driver) = timeout(limits::FEED_GREETING_TIMEOUT, answered)
+            .await
+            .map_err(|_| Lost::GreetingTimeout)?
+            .map_err(Lost::Http)?;
+        match response.status() {
+            StatusCode::OK => Ok((response, driver)),
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                Err(Lost::Refused(status))
+            }
+            status => Err(Lost::Status(status)),
+        }
+    }
+
+    fn request(&self, token: Option<&HeaderValue>, after: Option<i64>) -> Request<Empty<Bytes>> {
+        let mut request = Request::new(Empty::new());
+        // A server is asked for a path. Source: RFC 9112, section 3.2.1.
+        *request.uri_mut() = self.path.parse().expect("it comes from a URI");
+        let authority = self.core.authority().expect("it was checked").as_str();
+        let headers = request.headers_mut();
+        headers.insert(HOST, HeaderValue::from_str(authority).expect("an authority is ASCII"));
+        headers.insert(ACCEPT, self.accept.clone());
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(token.map(|token| (AUTHORIZATION, token.clone())));
+        headers.extend(after.map(|after| (LAST_EVENT_ID, HeaderValue::from(after))));
+        request
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::sse::{Event, Parsed};
 use super::status::Status;
 use crate::cache::{Cache, Purge};
+use crate::known::Known;
 
 /// The event that comes first on a connection.
 const HELLO: &str = "hello";
@@ -26,6 +27,7 @@ const PRIVATE_KINDS: [&str; 3] = ["order", "payment", "coupon"];
 /// What the node does about events.
 pub(super) struct Follower {
     cache: Arc<Cache>,
+    known: Arc<Known>,
     status: Arc<Status>,
     /// Everything up to this number is applied; none before the first word of any core.
     position: Option<i64>,
@@ -36,7 +38,7 @@ pub(super) struct Follower {
 /// What comes first is no greeting that can be read.
 #[derive(Debug, thiserror::Error)]
 #[error("what answers is not the feed of a Tiffin core: it did not begin with a greeting")]
-pub(super) struct NoGreeting;
+pub(crate) struct NoGreeting;
 
 /// Where the feed stands, as greetings and resets say.
 #[derive(Deserialize)]
@@ -53,8 +55,8 @@ struct News<'a> {
 }
 
 impl Follower {
-    pub(super) fn new(cache: Arc<Cache>, status: Arc<Status>) -> Self {
-        Self { cache, status, position: None, head: 0 }
+    pub(super) fn new(cache: Arc<Cache>, known: Arc<Known>, status: Arc<Status>) -> Self {
+        Self { cache, known, status, position: None, head: 0 }
     }
 
     /// Where to go on.
@@ -73,6 +75,8 @@ impl Follower {
         }
         let Position { head } = serde_json::from_str(data).map_err(|_| NoGreeting)?;
         self.head = head;
+        // A connection that was lost may have come back to another ledger.
+        self.known.doubt();
         // With a number it says where to begin. What was fetched before that may have changed since.
         if let Some(begin) = number(id.as_deref()) {
             self.flush("the feed begins");
@@ -104,6 +108,7 @@ impl Follower {
         if event.name == RESET {
             self.status.metrics.feed.resets.inc();
             self.flush("the core has reset the feed");
+            self.known.doubt();
             (self.position, self.head) = (Some(seq), seq);
             return self.tell();
         }
@@ -176,6 +181,7 @@ mod tests {
     use super::super::status::{State, Status};
     use super::Follower;
     use crate::cache::{Cache, Generation};
+    use crate::known::Known;
     use crate::metrics::Metrics;
 
     struct House {
@@ -200,8 +206,9 @@ mod tests {
         fn at_ten() -> Self {
             let metrics = Arc::new(Metrics::new());
             let cache = Cache::new(Arc::clone(&metrics));
+            let known = Arc::new(Known::new(Arc::clone(&metrics)));
             let status = Arc::new(Status::new(metrics));
-            let mut follower = Follower::new(Arc::clone(&cache), Arc::clone(&status));
+            let mut follower = Follower::new(Arc::clone(&cache), known, Arc::clone(&status));
             follower.greet(&event(Some("10"), "hello", r#"{"head":10}"#)).unwrap();
             Self { cache, status, follower }
         }

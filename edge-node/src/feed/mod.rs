@@ -23,22 +23,29 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use self::connection::{Connection, Lost};
+use self::connection::Connection;
+pub(crate) use self::connection::{Ask, Lost};
 use self::follower::Follower;
 pub use self::options::{FeedError, FeedOptions, FeedToken};
 use self::sse::Parser;
 pub(crate) use self::status::{FeedMetrics, Status};
 use crate::cache::Cache;
+use crate::known::Known;
 use crate::limits;
 
 /// Follows the feed for as long as the task lives.
-pub(crate) async fn follow(options: FeedOptions, cache: Arc<Cache>, status: Arc<Status>) {
-    let mut follower = Follower::new(cache, Arc::clone(&status));
+pub(crate) async fn follow(
+    options: FeedOptions,
+    cache: Arc<Cache>,
+    known: Arc<Known>,
+    status: Arc<Status>,
+) {
+    let mut follower = Follower::new(cache, known, Arc::clone(&status));
     status.down(None);
     let (mut turn, mut failures) = (0, 0_u32);
     loop {
         let core = &options.cores()[turn % options.cores().len()];
-        let lost = match connect(core, &options.token, &mut follower).await {
+        let lost = match connect(core, options.token(), &mut follower).await {
             Ok((mut connection, parser)) => {
                 let since = Instant::now();
                 let lost = read(&mut connection, parser, &mut follower).await;

@@ -17,7 +17,7 @@ const FEED_PATH: &str = "/internal/feed";
 pub struct FeedOptions {
     cores: Vec<Uri>,
     /// What each core is shown.
-    pub(super) token: FeedToken,
+    token: FeedToken,
 }
 
 /// What a core is shown to have its feed: a token with the role `edge`.
@@ -68,8 +68,14 @@ impl FeedOptions {
         !self.cores.is_empty()
     }
 
-    pub(super) fn cores(&self) -> &[Uri] {
+    /// The feeds of the cores; at least one if it is on.
+    pub(crate) fn cores(&self) -> &[Uri] {
         &self.cores
+    }
+
+    /// What each core is shown.
+    pub(crate) fn token(&self) -> &FeedToken {
+        &self.token
     }
 }
 
@@ -90,7 +96,7 @@ fn core(given: &str) -> Result<Uri, &'static str> {
 
 impl FeedToken {
     /// The header that shows it.
-    pub(super) async fn header(&self) -> Result<Option<HeaderValue>, Lost> {
+    pub(crate) async fn header(&self) -> Result<Option<HeaderValue>, Lost> {
         let text = match self {
             Self::None => return Ok(None),
             Self::Text(text) => text.clone(),

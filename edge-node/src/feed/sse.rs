@@ -32,7 +32,7 @@ pub(super) struct Event {
 /// A line without an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a line of the feed has no end after {} bytes", limits::MAX_FEED_SKIPPED_BYTES)]
-pub(super) struct Endless;
+pub(crate) struct Endless;
 
 /// The state between two pieces.
 #[derive(Debug, Default)]

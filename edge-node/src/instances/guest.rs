@@ -15,6 +15,7 @@ use crate::cache::Cache;
 use crate::host::key_value::Stores;
 use crate::host::outbound::{Network, Outbound};
 use crate::host::output::{Listener, Output};
+use crate::known::Known;
 use crate::limits;
 use crate::manifest::Component;
 use crate::metrics::{ComponentLabel, Metrics};
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) stores: Arc<Stores>,
     /// What purges are asked of.
     pub(crate) cache: Arc<Cache>,
+    /// Which ids exist.
+    pub(crate) known: Arc<Known>,
     /// The way out.
     pub(crate) network: Arc<Network>,
     /// The way to the application's own components.

@@ -15,26 +15,36 @@ use crate::common::{TestNode, Upstream, guests, reply, start_following};
 const SETTINGS: &str =
     "allowed_outbound_hosts = [\"http://127.0.0.1:*\"]\nkey_value_stores = [\"default\"]";
 
-/// A core that has nothing but a feed. It says what a test says, to each connection.
-struct FakeCore {
-    address: SocketAddr,
+/// A core that has nothing but a feed and known ids. It says what a test says, to each connection.
+pub(crate) struct FakeCore {
+    pub(crate) address: SocketAddr,
     connections: mpsc::UnboundedReceiver<TcpStream>,
     requests: Arc<Mutex<Vec<String>>>,
+    /// The answer about known ids, as HTTP.
+    known_ids: Arc<Mutex<String>>,
 }
 
 impl FakeCore {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, connections) = mpsc::unbounded_channel();
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
-        let seen = Arc::clone(&requests);
+        let known_ids = Arc::new(Mutex::new("HTTP/1.1 404 Not Found\r\n\r\n".to_owned()));
+        let (seen, answer) = (Arc::clone(&requests), Arc::clone(&known_ids));
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut request = vec![0; 4_096];
                 let bytes = stream.read(&mut request).await.unwrap();
-                seen.lock().unwrap().push(String::from_utf8_lossy(&request[..bytes]).into_owned());
+                let request = String::from_utf8_lossy(&request[..bytes]).into_owned();
+                let is_feed = request.contains("accept: text/event-stream");
+                seen.lock().unwrap().push(request);
+                if !is_feed {
+                    let answer = answer.lock().unwrap().clone();
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                    continue;
+                }
                 let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
                 stream.write_all(head.as_bytes()).await.unwrap();
                 if sender.send(stream).is_err() {
@@ -42,23 +52,32 @@ impl FakeCore {
                 }
             }
         });
-        Self { address, connections, requests }
+        Self { address, connections, requests, known_ids }
     }
 
     /// The next connection, greeted with these lines.
-    async fn greet(&mut self, greeting: &str) -> TcpStream {
+    pub(crate) async fn greet(&mut self, greeting: &str) -> TcpStream {
         let next = tokio::time::timeout(Duration::from_secs(30), self.connections.recv());
         let mut stream = next.await.expect("the node connects").unwrap();
         say(&mut stream, greeting).await;
         stream
     }
 
-    fn last_request(&self) -> String {
-        self.requests.lock().unwrap().last().unwrap().clone()
+    /// The last request for a path.
+    pub(crate) fn last_request(&self, path: &str) -> String {
+        let start = format!("GET {path} ");
+        let requests = self.requests.lock().unwrap();
+        requests.iter().rfind(|request| request.starts_with(&start)).unwrap().clone()
+    }
+
+    /// What it says of known ids from now on.
+    pub(crate) fn set_known_ids(&self, body: &str) {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        *self.known_ids.lock().unwrap() = head + body;
     }
 }
 
-async fn say(stream: &mut TcpStream, event: &str) {
+pub(crate) async fn say(stream: &mut TcpStream, event: &str) {
     stream.write_all(format!("{event}\n\n").as_bytes()).await.unwrap();
 }
 
@@ -96,8 +115,7 @@ async fn what_the_feed_names_is_gone_and_a_lost_connection_goes_on_where_it_was(
     let target = format!("/a/relay?url={}", upstream.url("/thing"));
     let mut connection = core.greet("id: 10\nevent: hello\ndata: {\"head\":10}").await;
     until_ready_says(&node, "ready").await;
-    let request = core.last_request();
-    assert!(request.starts_with("GET /internal/feed HTTP/1.1\r\n"), "{request}");
+    let request = core.last_request("/internal/feed");
     assert!(request.contains("authorization: Bearer secret") && !request.contains("last-event-id"));
 
     let asked = async |expected: usize| {
@@ -116,7 +134,8 @@ async fn what_the_feed_names_is_gone_and_a_lost_connection_goes_on_where_it_was(
     drop(connection);
     let mut connection = core.greet("event: hello\ndata: {\"head\":14}").await;
     until_ready_says(&node, "degraded: reading").await;
-    assert!(core.last_request().contains("last-event-id: 12\r\n"), "{}", core.last_request());
+    let request = core.last_request("/internal/feed");
+    assert!(request.contains("last-event-id: 12\r\n"), "{request}");
     asked(2).await;
     say(&mut connection, &news(13, "order.changed", "1")).await;
     say(&mut connection, &news(14, "store.changed", "7")).await;

@@ -13,6 +13,7 @@ mod composition;
 mod feed;
 mod hostile;
 mod isolation;
+mod known;
 mod lifecycle;
 mod outbound;
 mod reload;

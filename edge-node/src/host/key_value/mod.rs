@@ -56,6 +56,17 @@ fn look_up<T: 'static>(
     })
 }
 
+/// What the node answers to a key of its own.
+fn ask_node<T: 'static>(
+    accessor: &Accessor<T, HasSelf<Guest>>,
+    key: &str,
+) -> Result<Option<Vec<u8>>, Error> {
+    accessor.with(|mut access| {
+        let shared = &access.get().shared;
+        node_keys::answer(key, &shared.cache, &shared.known).map_err(Error::Other)
+    })
+}
+
 fn count(metrics: &Metrics, operation: &'static str) {
     metrics.store_operations.get_or_create(&StoreOperation { operation }).inc();
 }
@@ -90,8 +101,7 @@ impl<T: 'static + Send> HostStoreWithStore<T> for HasSelf<Guest> {
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         let store = look_up(accessor, &handle, "get")?;
         if node_keys::is_reserved(&key) {
-            let answer = |guest: &Guest| node_keys::answer(&key, &guest.shared.cache);
-            return Ok(accessor.with(|mut access| answer(access.get())).map_err(Error::Other));
+            return Ok(ask_node(accessor, &key));
         }
         Ok(store.get(&key).await.map_err(Error::from))
     }
@@ -128,7 +138,7 @@ impl<T: 'static + Send> HostStoreWithStore<T> for HasSelf<Guest> {
     ) -> wasmtime::Result<Result<bool, Error>> {
         let store = look_up(accessor, &handle, "exists")?;
         if node_keys::is_reserved(&key) {
-            return Ok(Ok(true));
+            return Ok(ask_node(accessor, &key).map(|value| value.is_some()));
         }
         Ok(store.exists(&key).await.map_err(Error::from))
     }
