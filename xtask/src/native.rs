@@ -23,7 +23,8 @@ pub(crate) fn build_programs(workspace: &Workspace, release: bool) -> Result<Pro
     progress::step("Building the core and the edge", || {
         require_c_compiler()?;
         let mut cargo = build_command(workspace);
-        cargo.args(["--package", "core-service", "--package", "edge-node"]);
+        // Of the whole workspace, though only these: the tests' dependencies are then built with the same features, once.
+        cargo.args(["--workspace", "--bin", "core-service", "--bin", "edge-node"]);
         if release {
             cargo.arg("--release");
         }
