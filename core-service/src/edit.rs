@@ -1,7 +1,7 @@
 //! Cold edits: ordinary transactions beside the engine, for what no order decides upon: stores, menus and deals.
 //!
 //! Invariants: an edit begins only while ids may be minted, as many as it takes. One that took longer than
-//! [`limits::EDIT_MOST_MS`] is not committed: by then its ids would be denied where they are not known. Its news is
+//! [`limits::EDIT_MOST_MS`] is not committed, long before its ids could be denied where they are not known. Its news is
 //! committed with it, and the relay is told at once.
 
 use crate::app::App;

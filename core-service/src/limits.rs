@@ -192,6 +192,8 @@ pub const KNOWN_IDS_AHEAD_MS: i64 = 30 * 24 * 3_600 * 1_000;
 pub const KNOWN_IDS_KEEP: Duration = Duration::from_secs(10);
 /// The most ids of one kind that edges are told; 1.2 MB for each million. Above it they ask about each.
 pub const KNOWN_IDS_MOST: usize = 500_000;
+/// Ids that are read at once for it.
+pub const KNOWN_IDS_PAGE: u32 = 5_000;
 /// What a core that stops leaves reserved for work that outlived its grace, ms.
 pub const NODE_LEFT_MS: i64 = 50;
 /// How often a core that starts tries to be faster than others that start.

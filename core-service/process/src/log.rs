@@ -12,6 +12,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
@@ -30,14 +31,15 @@ thread_local! {
 }
 
 /// Sends log lines to stderr as JSON, as `RUST_LOG` says (default `info`), panics among them. What it returns is
-/// to be kept until the program ends: its drop writes the last lines.
+/// to be kept until the program ends: its drop writes what waits, and from then on every line is written at once,
+/// because nobody knows which is the last.
 ///
 /// # Panics
 /// When something else of the process was given tracing's lines before.
 #[must_use]
 pub fn start() -> LastLines {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = Lines::start(io::stderr());
+    let lines = Lines::start(io::stderr(), limits::LOG_DELAY);
     let last = LastLines(lines.clone());
     // The first is the only one: a second log would fail below.
     _ = LINES.set(lines.clone());
@@ -84,13 +86,15 @@ fn compose(
     writeln!(line, ",\"target\":\"{target}\"}}")
 }
 
-/// Writes the last lines when it is dropped.
+/// Writes the last lines when it is dropped, and lets no other wait.
 pub struct LastLines(Lines);
 
 impl Drop for LastLines {
     fn drop(&mut self) {
+        let mut gathered = self.0.gathered();
+        gathered.is_ending = true;
         // As everywhere here: nobody may be reading any more.
-        _ = self.0.gathered().write_out();
+        _ = gathered.write_out();
     }
 }
 
@@ -107,6 +111,8 @@ struct Shared {
 struct Gathered {
     bytes: Vec<u8>,
     sink: Box<dyn Write + Send>,
+    /// The program may end at any moment.
+    is_ending: bool,
 }
 
 impl Gathered {
@@ -119,10 +125,10 @@ impl Gathered {
 }
 
 impl Lines {
-    /// Lines for a sink, and the thread that writes those that nobody else does.
-    fn start(sink: impl Write + Send + 'static) -> Self {
+    /// Lines for a sink, and the thread that writes those that nobody else does, `delay` after the first of them.
+    fn start(sink: impl Write + Send + 'static, delay: Duration) -> Self {
         let bytes = Vec::with_capacity(limits::LOG_BUFFER_BYTES);
-        let gathered = Mutex::new(Gathered { bytes, sink: Box::new(sink) });
+        let gathered = Mutex::new(Gathered { bytes, sink: Box::new(sink), is_ending: false });
         let lines = Self(Arc::new(Shared { gathered, some_wait: Condvar::new() }));
         let writer = lines.clone();
         let spawned = thread::Builder::new().name("log".into()).spawn(move || {
@@ -131,7 +137,7 @@ impl Lines {
                 let waiting =
                     writer.0.some_wait.wait_while(gathered, |gathered| gathered.bytes.is_empty());
                 drop(waiting.unwrap_or_else(PoisonError::into_inner));
-                thread::sleep(limits::LOG_DELAY);
+                thread::sleep(delay);
                 _ = writer.gathered().write_out();
             }
         });
@@ -167,7 +173,7 @@ impl Write for Line<'_> {
         let mut gathered = self.lines.gathered();
         let is_first = gathered.bytes.is_empty();
         gathered.bytes.extend_from_slice(line);
-        if self.urgent || gathered.bytes.len() >= limits::LOG_BUFFER_BYTES {
+        if self.urgent || gathered.is_ending || gathered.bytes.len() >= limits::LOG_BUFFER_BYTES {
             gathered.write_out()?;
         } else if is_first {
             self.lines.0.some_wait.notify_one();
@@ -204,25 +210,38 @@ mod tests {
         Line { lines, urgent }.write_all(text.as_bytes())
     }
 
+    /// Longer than any test.
+    const NEVER: Duration = Duration::from_secs(3_600);
+
     #[test]
-    fn lines_gather_until_one_is_urgent_or_time_is_over() {
+    fn a_line_does_not_wait_for_ever() {
         let (sender, written) = mpsc::channel();
-        let lines = Lines::start(Pipe(sender));
+        let lines = Lines::start(Pipe(sender), limits::LOG_DELAY);
+        say(&lines, false, "a\n").unwrap();
+        assert_eq!(written.recv().unwrap(), "a\n");
+    }
+
+    #[test]
+    fn lines_gather_until_one_is_urgent_or_the_program_ends() {
+        let (sender, written) = mpsc::channel();
+        let lines = Lines::start(Pipe(sender), NEVER);
         say(&lines, false, "a\n").unwrap();
         say(&lines, false, "b\n").unwrap();
-        assert_eq!(written.recv().unwrap(), "a\nb\n", "together, and by themselves");
+        assert!(written.try_recv().is_err(), "they wait");
         say(&lines, false, "c\n").unwrap();
         say(&lines, true, "d\n").unwrap();
-        assert_eq!(written.try_recv().unwrap(), "c\nd\n", "at once and in order");
+        assert_eq!(written.try_recv().unwrap(), "a\nb\nc\nd\n", "at once and in order");
         say(&lines, false, "e\n").unwrap();
-        drop(LastLines(lines));
-        assert_eq!(written.recv().unwrap(), "e\n", "the last ones are not lost");
+        drop(LastLines(lines.clone()));
+        assert_eq!(written.try_recv().unwrap(), "e\n", "the last ones are not lost");
+        say(&lines, false, "f\n").unwrap();
+        assert_eq!(written.try_recv().unwrap(), "f\n", "nor what comes after them");
     }
 
     #[test]
     fn a_composed_line_has_the_shape_of_the_others() {
         let (sender, written) = mpsc::channel();
-        let lines = Lines::start(Pipe(sender));
+        let lines = Lines::start(Pipe(sender), NEVER);
         let subscriber = tracing_subscriber::fmt().json().flatten_event(true);
         let subscriber = subscriber.with_writer(lines.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
@@ -244,7 +263,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_also_when_nobody_reads() {
         let (sender, written) = mpsc::channel();
-        let lines = Lines::start(Pipe(sender));
+        let lines = Lines::start(Pipe(sender), NEVER);
         drop(written);
         let line = "x".repeat(limits::LOG_BUFFER_BYTES / 4);
         let outcomes: Vec<_> = (0..16).map(|_| say(&lines, false, &line)).collect();

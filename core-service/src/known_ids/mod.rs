@@ -13,7 +13,8 @@
 //!    the answer is in use, which is a day at most.
 //! 4. No store and no deal is ever deleted or given another id; were one, denying it late would cost a trip.
 //!
-//! What is assumed: the clock of a core that starts later is less than an hour behind, and none is a month ahead.
+//! What is assumed: the clock of a core that starts later is less than an hour behind, none is a month ahead, and none is
+//! set back, nor its machine put to sleep, by an hour in the midst of an edit.
 //!
 //! One answer serves all who ask within [`limits::KNOWN_IDS_KEEP`]; who asks while it is made waits for it.
 
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 use store::Table;
 use tiffin_api::known_ids::{FORMAT, IdFilter, KnownIds};
 use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 /// The answer that was made last.
@@ -58,7 +60,11 @@ async fn read(app: &App) -> Result<KnownIds, DbError> {
     let mut kinds = BTreeMap::new();
     for table in Table::ALL {
         match store::ids(&app.db, table).await? {
-            Some(ids) => _ = kinds.insert(table.kind().to_owned(), IdFilter::of(&ids, seed())),
+            Some(ids) => {
+                // Half a million ids are hashed for longer than a request may be held up.
+                let filter = spawn_blocking(move || IdFilter::of(&ids, seed())).await;
+                kinds.insert(table.kind().to_owned(), filter.expect("it does not panic"));
+            }
             None => tracing::warn!(
                 kind = table.kind(),
                 most = limits::KNOWN_IDS_MOST,

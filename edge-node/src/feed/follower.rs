@@ -106,9 +106,9 @@ impl Follower {
         };
         let Some(seq) = number(Some(id)) else { return self.miss(None, "an event has no number") };
         if event.name == RESET {
-            self.status.metrics.feed.resets.inc();
             self.flush("the core has reset the feed");
             self.known.doubt();
+            self.status.metrics.feed.resets.inc();
             (self.position, self.head) = (Some(seq), seq);
             return self.tell();
         }

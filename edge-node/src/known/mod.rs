@@ -70,6 +70,15 @@ impl Known {
         self.wanted.notify_one();
     }
 
+    /// Lets go of what may no longer be used.
+    fn forget_past(&self) {
+        let mut said = self.lock();
+        let is_past = |(_, since): &(_, Instant)| since.elapsed() >= limits::KNOWN_IDS_LIFE;
+        if said.existence.take_if(|known| is_past(known)).is_some() {
+            self.metrics.known.dropped();
+        }
+    }
+
     fn drops(&self) -> u64 {
         self.lock().drops
     }
@@ -109,6 +118,7 @@ pub(crate) async fn follow(options: FeedOptions, known: Arc<Known>) {
             }
             Err(error) => {
                 known.metrics.known.failed();
+                known.forget_past();
                 let reason = format!("{core}: {error}");
                 if failures == 0 {
                     tracing::warn!(reason, "the known ids cannot be fetched; the core is asked");

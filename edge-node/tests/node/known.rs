@@ -42,6 +42,7 @@ async fn a_guest_reads_which_ids_nothing_has_and_nothing_is_denied_in_doubt() {
     core.set_known_ids(&known_ids(&[7]));
     // A reset makes it ask at once, however long it would have waited after its failures.
     say(&mut connection, &reset(9)).await;
+    node.until_metrics("edge_feed_resets_total 1\n").await;
     node.until_metrics("edge_known_ids 1\n").await;
     let request = core.last_request("/internal/known-ids");
     assert!(request.contains("authorization: Bearer secret\r\n"), "{request}");
@@ -74,10 +75,12 @@ async fn a_guest_reads_which_ids_nothing_has_and_nothing_is_denied_in_doubt() {
     // Another ledger, whose core says nothing that can be relied on.
     core.set_known_ids(&known_ids(&[7]).replacen("\"hashes\":", "\"hashes\":9", 1));
     say(&mut connection, &reset(4)).await;
+    node.until_metrics("edge_feed_resets_total 2\n").await;
     node.until_metrics("edge_known_ids 0\n").await;
     assert_eq!(key(&node, "get", "tiffin:known:store:8").await, "(none)");
     core.set_known_ids(&known_ids(&[8, 9]));
     say(&mut connection, &reset(5)).await;
+    node.until_metrics("edge_feed_resets_total 3\n").await;
     node.until_metrics("edge_known_ids 2\n").await;
     assert_eq!(key(&node, "get", "tiffin:known:store:8").await, "(none)");
     assert_eq!(key(&node, "get", "tiffin:known:store:7").await, "no");
