@@ -91,7 +91,7 @@ pub fn nginx(
 ) -> String {
     let folder = folder.display();
     let user = user.map(|user| format!("user {user};\n")).unwrap_or_default();
-    // Buffered, as edge-node's lines would best be, too.
+    // Buffered, as edge-node's lines are.
     let access_log = match logged {
         true => format!("access_log {folder}/access.log combined buffer=64k flush=1s;"),
         false => "access_log off;".to_owned(),
