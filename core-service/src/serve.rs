@@ -227,12 +227,10 @@ async fn stop_when_told(stop: CancellationToken, watch_stdin: bool) {
             Err(_) => std::future::pending().await,
         }
     };
-    let stdin_closed =
-        async { if watch_stdin { stdin::closed().await } else { std::future::pending().await } };
     tokio::select! {
         () = terminated => {}
         _ = tokio::signal::ctrl_c() => {}
-        () = stdin_closed => {}
+        () = stdin::closed(), if watch_stdin => {}
     }
     tracing::info!("stopping");
     stop.cancel();

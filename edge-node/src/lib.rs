@@ -22,6 +22,7 @@ pub mod limits;
 pub mod testing;
 
 mod admin;
+mod backoff;
 mod body;
 mod cache;
 mod canary;

@@ -17,7 +17,6 @@ mod options;
 mod sse;
 mod status;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +28,7 @@ use self::follower::Follower;
 pub use self::options::{FeedError, FeedOptions, FeedToken};
 use self::sse::Parser;
 pub(crate) use self::status::{FeedMetrics, Status};
+use crate::backoff::{doubled, shrunk};
 use crate::cache::Cache;
 use crate::known::Known;
 use crate::limits;
@@ -115,14 +115,10 @@ async fn read(connection: &mut Connection, mut parser: Parser, follower: &mut Fo
 }
 
 /// How long to wait after so many failures in a row. The first round through the cores is quick: the feed is what
-/// keeps answers true. Each later one waits twice as long as the one before, and every wait is shrunk at random, so
-/// that the nodes of a core that was away do not come back as one.
+/// keeps answers true. Each later one waits twice as long as the one before, and every wait is shrunk at random.
 fn pause(failures: u32, cores: usize) -> Duration {
     let rounds = failures / u32::try_from(cores).unwrap_or(u32::MAX).max(1);
-    let longest = limits::FEED_FIRST_RETRY.saturating_mul(2_u32.saturating_pow(rounds));
-    let longest = longest.min(limits::FEED_MAX_RETRY);
-    let random = u32::try_from(RandomState::new().hash_one(failures) % 1_000).unwrap_or(0);
-    longest * (500 + random / 2) / 1_000
+    shrunk(doubled(limits::FEED_FIRST_RETRY, rounds, limits::FEED_MAX_RETRY))
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@
 mod fetch;
 mod status;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use tokio::time::{Instant, timeout};
 
 use self::fetch::{FetchError, Fetched, fetch};
 pub(crate) use self::status::KnownMetrics;
+use crate::backoff::{doubled, shrunk};
 use crate::feed::FeedOptions;
 use crate::limits;
 use crate::metrics::Metrics;
@@ -137,14 +137,7 @@ pub(crate) async fn follow(options: FeedOptions, known: Arc<Known>) {
 }
 
 fn retry_pause(failures: u32) -> Duration {
-    let pause = limits::KNOWN_IDS_FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures));
-    pause.min(limits::KNOWN_IDS_REFRESH)
-}
-
-/// Shortened at random by up to a half, so that the nodes of a core do not ask as one.
-fn shrunk(pause: Duration) -> Duration {
-    let random = u32::try_from(RandomState::new().hash_one(0_u8) % 1_000).unwrap_or(0);
-    pause * (500 + random / 2) / 1_000
+    doubled(limits::KNOWN_IDS_FIRST_RETRY, failures, limits::KNOWN_IDS_REFRESH)
 }
 
 #[cfg(test)]

@@ -24,7 +24,6 @@ mod tls;
 mod window;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,6 +44,7 @@ pub(crate) use self::meters::UpstreamMetrics;
 pub use self::options::{UpstreamOptions, UpstreamOptionsError, UpstreamProtocol};
 use self::origin::{Origin, Plan};
 use self::tls::Tls;
+use crate::backoff::random;
 use crate::limits;
 use crate::metrics::Metrics;
 
@@ -74,11 +74,6 @@ impl Clock {
     fn now_ms(self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-/// Any number: for jitter, not for secrets. Each state of the standard library's hasher is random.
-fn random() -> u64 {
-    RandomState::new().hash_one(())
 }
 
 /// The client of the whole node. Cloning shares its connections.

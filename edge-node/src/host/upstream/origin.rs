@@ -19,6 +19,7 @@ use rustls::pki_types::ServerName;
 use tokio::time::{Instant, sleep};
 use wasmtime_wasi_http::WasiBody;
 
+use super::Clock;
 use super::breaker::{Admission, Breaker, Outcome, Phase, Rules};
 use super::endpoint::{Busy, Endpoint, Failed, Target, Until};
 use super::failure::Failure;
@@ -27,7 +28,7 @@ use super::options::UpstreamProtocol;
 use super::pool::{Dialer, Lease, Pool};
 use super::retry::{Budget, Replay, pause};
 use super::tls::Tls;
-use super::{Clock, random};
+use crate::backoff::random;
 use crate::body::{drain, full};
 use crate::limits;
 
