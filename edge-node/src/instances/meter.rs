@@ -15,6 +15,7 @@ use wasmtime::{CallHook, ResourceLimiter, Store, UpdateDeadline};
 use super::Guest;
 use super::background::Place;
 use crate::limits;
+use crate::manifest::Hints;
 
 /// The guest asked for more linear memory than it may have.
 #[derive(Debug)]
@@ -150,6 +151,16 @@ impl ResourceLimiter for Meter {
     }
 }
 
+/// Host objects that an instance may hold.
+fn max_resources(hints: &Hints) -> usize {
+    limits::RESOURCES_PER_INSTANCE + limits::RESOURCES_PER_REQUEST * hints.instance_concurrency
+}
+
+/// Records that the engine may keep for an instance.
+pub(super) fn max_records(hints: &Hints) -> usize {
+    limits::HANDLES_PER_RESOURCE * max_resources(hints)
+}
+
 /// Puts the meter to work on a new store.
 pub(super) fn attach(store: &mut Store<Guest>) {
     store.limiter(|guest| &mut guest.meter);
@@ -159,12 +170,11 @@ pub(super) fn attach(store: &mut Store<Guest>) {
     });
     // Not only what a guest computes, also what it has the host keep for it.
     let hints = &store.data().shared.component.hints;
-    let per_request = limits::RESOURCES_PER_REQUEST * hints.instance_concurrency;
-    let resources = limits::RESOURCES_PER_INSTANCE + per_request;
+    let (resources, records) = (max_resources(hints), max_records(hints));
     store.data_mut().table.set_max_capacity(resources);
-    store.set_max_component_handles(limits::HANDLES_PER_RESOURCE * resources);
+    store.set_max_component_handles(records);
     if let Some(table) = store.concurrent_resource_table() {
-        table.set_max_capacity(limits::HANDLES_PER_RESOURCE * resources);
+        table.set_max_capacity(records);
     }
     store.set_hostcall_fuel(limits::MAX_HOST_CALL_BYTES);
     store.set_epoch_deadline(1);

@@ -186,6 +186,8 @@ pub(super) struct Supervisor {
     was_stuck: Arc<AtomicBool>,
     /// A request was given up at its deadline: the instance takes no more.
     has_expired: Arc<AtomicBool>,
+    /// The engine keeps so much for it that it is to end.
+    is_full: AtomicBool,
     place: Arc<InstancePlace>,
 }
 
@@ -196,8 +198,14 @@ impl Supervisor {
         shared.metrics.instances_live.get_or_create(&label).inc();
         static STARTED: AtomicU64 = AtomicU64::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let (was_stuck, has_expired) = (Arc::default(), Arc::default());
-        Self { shared, number, was_stuck, has_expired, place: Arc::new(place) }
+        Self {
+            shared,
+            number,
+            was_stuck: Arc::default(),
+            has_expired: Arc::default(),
+            is_full: AtomicBool::new(false),
+            place: Arc::new(place),
+        }
     }
 
     fn kind_of(&self, error: &wasmtime::Error) -> &'static str {
@@ -218,9 +226,11 @@ impl WorkerState for Supervisor {
     type RequestData = Task;
 
     fn should_accept_request(&self, concurrent_count: usize, total_count: usize) -> ShouldAccept {
-        if total_count >= self.shared.component.hints.requests_per_instance {
+        let hints = &self.shared.component.hints;
+        let is_full = self.is_full.load(Ordering::Relaxed);
+        if is_full || total_count >= hints.requests_per_instance {
             ShouldAccept::Never
-        } else if concurrent_count >= self.shared.component.hints.instance_concurrency {
+        } else if concurrent_count >= hints.instance_concurrency {
             ShouldAccept::No
         } else {
             ShouldAccept::Yes
@@ -233,6 +243,12 @@ impl WorkerState for Supervisor {
         task: Task,
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        // What a request leaves to be done after its answer is not counted among those in progress, and
+        // the next requests come first: an instance that is never idle would meet the engine's limit, and trap.
+        let most = meter::max_records(&self.shared.component.hints) / 2;
+        if store.concurrent_state_table_size() > most {
+            self.is_full.store(true, Ordering::Relaxed);
+        }
         let guest = store.data_mut();
         guest.meter.refill();
         let active = guest.active.enter(task.traceparent);

@@ -166,6 +166,21 @@ async fn too_many_at_once_are_told_to_come_back() {
     assert!(node.metrics().await.contains(r#"edge_rejected_total{component="busy"} 40"#));
 }
 
+/// What is left to be done after an answer piles up in an instance that is never idle. It ends in time, and
+/// nobody meets the engine's limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_with_much_left_to_do_takes_no_more() {
+    let node = good_and_bad("instance_concurrency = 1").await;
+    for _ in 0..200 {
+        let answer = node.get("/bad/linger").await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    }
+    let metrics = node.metrics().await;
+    assert!(!metrics.contains("edge_traps_total{"), "{metrics}");
+    let only_one = r#"edge_instances_started_total{component="bad"} 1"#;
+    assert!(metrics.lines().all(|line| line != only_one), "{metrics}");
+}
+
 /// What a guest prints without end, or all at once, does not fill the node.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_talkative_guest_still_answers() {

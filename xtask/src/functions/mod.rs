@@ -15,7 +15,7 @@ use crate::workspace::Workspace;
 use crate::{progress, shell};
 use toolchain::TARGET;
 
-/// The profile of the root `Cargo.toml` that makes components small.
+/// The profile of the root `Cargo.toml` for components.
 const PROFILE: &str = "function";
 
 /// One package that becomes one component.

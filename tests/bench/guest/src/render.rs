@@ -58,27 +58,37 @@ pub fn render(menu: &str, language: &str) -> serde_json::Result<String> {
         html.push_str("</h2><ul>");
         for item in &section.items {
             let class = if item.available { "item" } else { "item gone" };
-            // Writing to a String cannot fail.
-            let _ = write!(html, "<li id=\"{}\" class=\"{class}\"><b>", item.id);
+            for part in ["<li id=\"", item.id, "\" class=\"", class, "\"><b>"] {
+                html.push_str(part);
+            }
             escape(item.name.in_language(language), &mut html);
+            html.push_str("</b><span>");
+            html.push_str(menu.currency);
             let (major, minor) = (item.price_minor / 100, item.price_minor % 100);
-            let _ = write!(html, "</b><span>{} {major}.{minor:02}</span></li>", menu.currency);
+            // Writing to a String cannot fail.
+            let _ = write!(html, " {major}.{minor:02}</span></li>");
         }
         html.push_str("</ul>");
     }
     Ok(html)
 }
 
+/// Appends `text`, a run of plain characters at a time.
 fn escape(text: &str, html: &mut String) {
-    for character in text.chars() {
-        match character {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            other => html.push(other),
-        }
+    let mut plain_from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escaped = match byte {
+            b'&' => "&amp;",
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'"' => "&quot;",
+            _ => continue,
+        };
+        html.push_str(&text[plain_from..at]);
+        html.push_str(escaped);
+        plain_from = at + 1;
     }
+    html.push_str(&text[plain_from..]);
 }
 
 #[cfg(test)]
