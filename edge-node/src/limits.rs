@@ -71,13 +71,11 @@ pub const DEFAULT_QUEUE_WAIT_MS: u64 = 500;
 pub const MAX_QUEUE_WAIT_MS: u64 = 10_000;
 /// What such a request is told in `Retry-After`.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
-/// Requests of one component handed to the instances and not yet taken up by one. A burst then
-/// starts a few instances instead of one per request.
-pub const DISPATCH_WIDTH: usize = 4;
-/// How long such a request keeps back those behind it.
-pub const DISPATCH_PATIENCE: Duration = Duration::from_millis(100);
-/// How long a request that finds no free instance, when no more may be started, waits to look again.
-pub const INSTANCE_RETRY: Duration = Duration::from_millis(5);
+/// How long a component's requests wait, none being taken, until further instances are started: with one
+/// for each thread, more are of use only if those are full or stuck.
+pub const START_PATIENCE: Duration = Duration::from_millis(10);
+/// How long an instance goes on to take requests before it lets go of its thread.
+pub const BATCH_SLICE: Duration = Duration::from_millis(1);
 
 // --- all instances -------------------------------------------------------------------------------
 

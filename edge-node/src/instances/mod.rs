@@ -1,40 +1,41 @@
 //! The instances of each component, and the way a request takes to one of them.
 //!
-//! wasmtime-wasi-http's `ProxyHandler` starts, reuses and drops instances but knows no
-//! backpressure; [`Pool`] puts it there. Invariants:
+//! Invariants:
 //! - at most as many requests of a component are in progress as its hint `max_requests` says, counted
 //!   from their start to the end of their answer's body, whether or not the client still waits;
 //! - a component has no more instances and bytes of bodies than its `share` of them;
 //! - a request is answered or given up by its deadline, whatever the guest does;
 //! - a guest that traps, hogs or loops takes down its own instance and nothing else.
 //!
-//! Start at [`Pool::call`]; `worker` is what `ProxyHandler` asks of us, `meter` the budgets, `guest`
-//! the data of one instance.
+//! Start at [`Pool::call`]; `queue` says who takes a request and when another instance starts, `instance` is
+//! the life of one, `meter` the budgets, `guest` the data of one instance.
 
 mod background;
 mod guest;
+mod instance;
 mod meter;
-mod worker;
+mod queue;
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures::channel::oneshot;
 use http::{HeaderValue, Request, Response};
 use http_body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::WasiBody;
-use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError, ProxyHandler, ProxyPre};
+use wasmtime_wasi_http::handler::{ExpirationError, TrapOrPanicError};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 pub(crate) use self::background::Background;
 pub(crate) use self::guest::{Active, Guest, Shared};
-pub(crate) use self::worker::Task;
-use self::worker::Turn;
-use self::worker::{Spawner, TooManyInstances};
+use self::instance::InstancePlace;
+use self::queue::{Answered, Job, Queue, TakenBy};
 use crate::body::guarded;
 use crate::metrics::ComponentLabel;
 use crate::problem::Problem;
@@ -52,13 +53,11 @@ pub(crate) fn link(
     ServicePre::new(linker.instantiate_pre(compiled)?)
 }
 
-/// All instances of one component.
+/// One component: its instances, and the bounds of what is asked of them.
 pub(crate) struct Pool {
-    shared: Arc<Shared>,
-    handler: ProxyHandler<Spawner>,
+    instances: Arc<Instances>,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
-    dispatch: Arc<Semaphore>,
 }
 
 impl Pool {
@@ -71,24 +70,21 @@ impl Pool {
         compiled: &Component,
         shared: Arc<Shared>,
     ) -> wasmtime::Result<Self> {
-        let service = link(linker, compiled)?;
+        let component = link(linker, compiled)?;
         let hints = &shared.component.hints;
         // More could only wait for an instance, and that is what the queue is for.
         let at_most = hints.max_instances.saturating_mul(hints.instance_concurrency);
         let places = Arc::new(Semaphore::new(hints.max_requests.min(at_most)));
-        let spawner = Spawner::new(Arc::clone(&shared), ProxyPre::P3(service));
-        Ok(Self {
-            shared,
-            handler: ProxyHandler::new(spawner),
-            places,
-            waiting: AtomicUsize::new(0),
-            dispatch: Arc::new(Semaphore::new(limits::DISPATCH_WIDTH)),
-        })
+        let threads = tokio::runtime::Handle::current().metrics().num_workers();
+        let queue = Queue::new(threads, hints.instance_concurrency);
+        let instance_places = Arc::new(Semaphore::new(hints.max_instances));
+        let instances = Instances { shared, component, queue, places: instance_places };
+        Ok(Self { instances: Arc::new(instances), places, waiting: AtomicUsize::new(0) })
     }
 
     /// The component as the manifest has it.
     pub(crate) fn component(&self) -> &manifest::Component {
-        &self.shared.component
+        &self.instances.shared.component
     }
 
     /// Has an instance answer `request`. The body of the answer may still be on its way; it fails
@@ -104,51 +100,45 @@ impl Pool {
     ) -> Result<Response<WasiBody>, Problem> {
         let request = self.hold_body(request)?;
         let place = Arc::new(self.place().await?);
-        let deadline_ms = self.shared.component.hints.deadline_ms;
-        let deadline = Instant::now() + Duration::from_millis(deadline_ms);
-        let taken_by = Arc::new(OnceLock::new());
-        let answered = timeout_at(deadline, async {
-            let dispatch = Arc::clone(&self.dispatch).acquire_owned().await;
-            let dispatch = dispatch.expect("the semaphore is never closed");
-            let taken_by = Arc::clone(&taken_by);
-            let turn = Turn::new(dispatch);
-            let place = Arc::clone(&place);
-            let task = Task { place, turn: turn.clone(), deadline, traceparent, taken_by };
-            let mut handled = std::pin::pin!(self.handle(task, request));
-            if let Ok(answer) = timeout(limits::DISPATCH_PATIENCE, &mut handled).await {
-                return answer;
-            }
-            turn.give_back();
-            handled.await
-        })
-        .await;
-        match answered {
+        let deadline = Instant::now() + Duration::from_millis(self.component().hints.deadline_ms);
+        let taken_by = TakenBy::default();
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            request,
+            answer,
+            place: Arc::clone(&place),
+            deadline,
+            traceparent,
+            taken_by: Arc::clone(&taken_by),
+        };
+        match timeout_at(deadline, self.handle(job, answered)).await {
             Ok(Ok(response)) => Ok(response.map(|body| guarded(body, place))),
             Ok(Err(error)) => Err(self.explain(&error, trace, taken_by.get().copied())),
             Err(_) => Err(Problem::FunctionTimeout),
         }
     }
 
-    /// Hands a request to an instance. While no more may be started, those that are there are waited for.
-    async fn handle(
-        &self,
-        mut task: Task,
-        mut request: Request<WasiBody>,
-    ) -> Result<Response<WasiBody>, wasmtime::Error> {
+    /// Has an instance take a request. While no more may be started, those that are there are waited for.
+    async fn handle(&self, job: Job, mut answered: oneshot::Receiver<Answered>) -> Answered {
+        let Instances { queue, .. } = &*self.instances;
         let patience = Instant::now() + Duration::from_millis(self.component().hints.queue_wait_ms);
-        loop {
-            let error = match self.handler.handle(task, request).await {
-                Ok(response) => return Ok(response),
-                Err(error) => error,
-            };
-            if !is_crowded(&error) || Instant::now() >= patience {
-                return Err(error);
+        let queued = Queued { queue, taken_by: Arc::clone(&job.taken_by) };
+        let cut_off = |_| Err(TrapOrPanicError.into());
+        // Should there be no place for an instance, there may be one later.
+        self.instances.start(queue.push(job)).ok();
+        while !queued.is_taken() {
+            if let Ok(answer) = timeout(limits::START_PATIENCE, &mut answered).await {
+                return answer.unwrap_or_else(cut_off);
             }
-            let refused = error.downcast::<InstantiationError<Task>>()?;
-            task = refused.request_data;
-            request = refused.request.into_inner().unwrap_or_else(PoisonError::into_inner);
-            sleep(limits::INSTANCE_RETRY).await;
+            if queued.is_taken() {
+                break;
+            }
+            let started = self.instances.start(queue.look_again());
+            if Instant::now() >= patience {
+                started?;
+            }
         }
+        answered.await.unwrap_or_else(cut_off)
     }
 
     /// Counts the body, if it is there already, among those that the component makes wait.
@@ -157,7 +147,7 @@ impl Pool {
         if bytes == 0 {
             return Ok(request);
         }
-        let held = self.shared.shares.body_bytes.try_acquire(bytes);
+        let held = self.instances.shared.shares.body_bytes.try_acquire(bytes);
         let held = held.ok_or_else(|| self.reject())?;
         Ok(request.map(|body| guarded(body, held)))
     }
@@ -179,8 +169,8 @@ impl Pool {
     }
 
     fn reject(&self) -> Problem {
-        let label = ComponentLabel { component: self.shared.component.id.as_str().into() };
-        self.shared.metrics.rejected.get_or_create(&label).inc();
+        let label = ComponentLabel { component: self.component().id.as_str().into() };
+        self.instances.shared.metrics.rejected.get_or_create(&label).inc();
         Problem::Overloaded
     }
 
@@ -191,7 +181,7 @@ impl Pool {
         if is_crowded(error) {
             return self.reject();
         }
-        let component = &self.shared.component.id;
+        let component = &self.component().id;
         let error = format!("{error:#}");
         tracing::warn!(%component, instance, trace_id = %trace, error, "function failed");
         Problem::FunctionFailed
@@ -200,10 +190,99 @@ impl Pool {
 
 /// Whether a request failed because there may be no more instances.
 fn is_crowded(error: &wasmtime::Error) -> bool {
-    error.downcast_ref::<InstantiationError<Task>>().is_some_and(|failed| {
-        failed.error.downcast_ref::<TooManyInstances>().is_some()
-            || failed.error.downcast_ref::<PoolConcurrencyLimitError>().is_some()
-    })
+    error.downcast_ref::<TooManyInstances>().is_some()
+        || error.downcast_ref::<PoolConcurrencyLimitError>().is_some()
+}
+
+/// The instances of one component.
+struct Instances {
+    shared: Arc<Shared>,
+    component: ServicePre<Guest>,
+    queue: Queue,
+    /// How many the component may have by its own hint.
+    places: Arc<Semaphore>,
+}
+
+impl Instances {
+    /// Starts as many instances as the queue wants.
+    fn start(self: &Arc<Self>, wanted: usize) -> Result<(), TooManyInstances> {
+        let starts: Vec<_> = (0..wanted).map(|_| Start(Arc::clone(self))).collect();
+        // None while the runtime is being taken down.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Ok(()) };
+        for start in starts {
+            let place = self.place()?;
+            runtime.spawn(start.run(place));
+        }
+        Ok(())
+    }
+
+    /// A place among the component's instances, and among all.
+    fn place(&self) -> Result<InstancePlace, TooManyInstances> {
+        let own = Arc::clone(&self.places).try_acquire_owned().map_err(|_| TooManyInstances)?;
+        let shared = self.shared.shares.instances.try_acquire(1).ok_or(TooManyInstances)?;
+        Ok((own, shared))
+    }
+}
+
+/// The component has as many instances as it may.
+#[derive(Debug)]
+struct TooManyInstances;
+
+impl fmt::Display for TooManyInstances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the component has as many instances as it may")
+    }
+}
+
+impl std::error::Error for TooManyInstances {}
+
+/// An instance that the queue wants. Its drop tells the queue that it is started no more.
+struct Start(Arc<Instances>);
+
+impl Start {
+    async fn run(self, place: InstancePlace) {
+        let instances = Arc::clone(&self.0);
+        let started = instance::start(&instances, place).await;
+        drop(self);
+        match started {
+            Ok(instance) => instance.run().await,
+            // There may be room later, and whoever waits looks again.
+            Err(error) if is_crowded(&error) => {}
+            Err(error) => {
+                if let Some(job) = instances.queue.give_up_one() {
+                    // A caller that left needs no answer.
+                    job.answer.send(Err(error)).ok();
+                }
+                instances.start(instances.queue.look_again()).ok();
+            }
+        }
+    }
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        self.0.queue.start_is_over();
+    }
+}
+
+/// A request in the queue. Its drop takes it out again, if nobody has taken it.
+struct Queued<'a> {
+    queue: &'a Queue,
+    taken_by: TakenBy,
+}
+
+impl Queued<'_> {
+    fn is_taken(&self) -> bool {
+        self.taken_by.get().is_some()
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        if !self.is_taken() {
+            self.queue.forget(&self.taken_by);
+        }
+    }
 }
 
 /// One of the requests that wait for a place, and how many there were before it.

@@ -183,10 +183,11 @@ async fn outbound_requests_of_one_component_leave_room_for_others() {
     };
     let node = start(&guests(&[("bad", &settings("bad")), ("good", &settings("good"))])).await;
     let share = limits::MAX_OUTBOUND_REQUESTS / 4 * 3;
-    let stuck: Vec<_> = (0..share)
-        .map(|n| format!("/bad/fetch?url={}", upstream.url(&format!("/stuck/{n}"))))
-        .collect();
-    let stuck = futures::future::join_all(stuck.iter().map(|target| node.get(target)));
+    // One after the other: an upstream refuses hundreds of connections at once.
+    let stuck = futures::future::join_all((0..share).map(async |n| {
+        tokio::time::sleep(Duration::from_millis(n as u64)).await;
+        node.get(&format!("/bad/fetch?url={}", upstream.url(&format!("/stuck/{n}")))).await
+    }));
     let good = async {
         let taken = format!(r#"edge_outbound_in_flight{{component="bad"}} {share}"#);
         node.until_metrics(&taken).await;
