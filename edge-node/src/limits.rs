@@ -71,8 +71,8 @@ pub const DEFAULT_QUEUE_WAIT_MS: u64 = 500;
 pub const MAX_QUEUE_WAIT_MS: u64 = 10_000;
 /// What such a request is told in `Retry-After`.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
-/// How long a component's requests wait, none being taken, until further instances are started: with one
-/// for each thread, more are of use only if those are full or stuck.
+/// After a component's instances last took a request, until further ones are started for those that wait:
+/// with one for each thread, more are of use only if these are full or stuck.
 pub const START_PATIENCE: Duration = Duration::from_millis(10);
 /// How long an instance goes on to take requests before it lets go of its thread.
 pub const BATCH_SLICE: Duration = Duration::from_millis(1);

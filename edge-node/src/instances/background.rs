@@ -52,9 +52,8 @@ impl Place {
 
     /// Leaves at once, and resolves when it is this instance's turn again.
     ///
-    /// It lets go of the thread twice before it takes a place: `ProxyHandler` may poll an instance a
-    /// second time in a row without saying so to [`super::worker::Lifetime`], which is what takes the
-    /// place from an instance that then waits.
+    /// It lets go of the thread twice before it takes a place: an instance is polled a second time in a row
+    /// if it took a request, and only when it then waits again is the place taken from it.
     pub(super) fn turn(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         self.leave();
         let place = self.clone();

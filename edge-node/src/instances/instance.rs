@@ -93,7 +93,7 @@ impl Instance {
                     if let Poll::Ready(served) = serving.as_mut().poll(cx) {
                         return Poll::Ready(served.and_then(|served| served));
                     }
-                    // It has let go of its thread.
+                    // It waits, or gives way to others.
                     background.leave();
                     if let Poll::Ready(over) = life.poll_over(timer.as_mut(), cx) {
                         return Poll::Ready(over);
@@ -120,8 +120,10 @@ struct Life {
     number: u64,
     /// What it does, and since when; of requests, since the last was taken.
     phase: Mutex<(Phase, Instant)>,
-    /// Whether all that it has taken waits for something.
+    /// Whether it has waited, or given way, since it last took a request.
     has_rested: AtomicBool,
+    /// The queue knows that it takes no more.
+    has_retired: AtomicBool,
     /// A request was given up at its deadline: the instance takes no more.
     has_expired: Arc<AtomicBool>,
     /// The engine keeps so much for it that it takes no more.
@@ -142,6 +144,7 @@ impl Life {
             number: STARTED.fetch_add(1, Ordering::Relaxed),
             phase: Mutex::new((Phase::Idle, Instant::now())),
             has_rested: AtomicBool::new(true),
+            has_retired: AtomicBool::new(false),
             has_expired: Arc::default(),
             is_full: AtomicBool::new(false),
             was_stuck: AtomicBool::new(false),
@@ -173,11 +176,14 @@ impl Life {
                 }
                 goes_on &= taken < hints.requests_per_instance;
                 goes_on &= !self.is_full.load(Ordering::Relaxed);
+                if !goes_on {
+                    self.retire();
+                }
                 let can_call = accessor.poll_ready_for_concurrent_call(handler, cx).is_ready();
                 let has_room = requests.len() < hints.instance_concurrency;
                 if !(goes_on && can_call && has_room) {
                     if std::mem::take(&mut is_listed) {
-                        self.instances.start(queue.withdraw(self.number)).ok();
+                        self.instances.start(queue.withdraw(self.number));
                     }
                 } else if self.has_rested.load(Ordering::Relaxed) {
                     if let Some(job) = queue.take(self.number, cx.waker()) {
@@ -214,8 +220,7 @@ impl Life {
         service: &'a Proxy,
         job: Job,
     ) -> wasmtime::Result<impl Future<Output = wasmtime::Result<bool>> + Send + use<'a>> {
-        let Job { request, answer, place, deadline, traceparent, taken_by } = job;
-        taken_by.get_or_init(|| self.number);
+        let Job { request, answer, place, deadline, traceparent, taken_by: _ } = job;
         let prepared = accessor.with(|mut access| {
             let mut store = access.as_context_mut();
             // What a request leaves to be done after its answer is not counted among those in progress:
@@ -274,6 +279,13 @@ impl Life {
         Poll::Ready(Err(wasmtime::format_err!("guest timed out")))
     }
 
+    /// Lets others take what it was woken for. Later calls change nothing.
+    fn retire(&self) {
+        if !self.has_retired.swap(true, Ordering::Relaxed) {
+            self.instances.start(self.instances.queue.retire(self.number));
+        }
+    }
+
     fn enter(&self, phase: Phase) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = (phase, Instant::now());
     }
@@ -329,7 +341,7 @@ impl Held {
     /// Takes the instance down.
     fn end(&mut self, result: wasmtime::Result<()>) {
         let Some(store) = self.store.take() else { return };
-        let Life { instances, number, .. } = &*self.life;
+        let instances = &self.life.instances;
         let shared = &instances.shared;
         let label = ComponentLabel { component: shared.component.id.as_str().into() };
         shared.metrics.instances_live.get_or_create(&label).dec();
@@ -341,8 +353,9 @@ impl Held {
         if let Err(error) = result {
             self.life.mourn(&error, memory_bytes);
         }
-        // Whoever waits and gets none now looks again.
-        instances.start(instances.queue.gone(*number)).ok();
+        self.life.retire();
+        // There may have been no place for one before.
+        instances.start(instances.queue.look_again());
     }
 }
 

@@ -76,7 +76,8 @@ impl Pool {
         let at_most = hints.max_instances.saturating_mul(hints.instance_concurrency);
         let places = Arc::new(Semaphore::new(hints.max_requests.min(at_most)));
         let threads = tokio::runtime::Handle::current().metrics().num_workers();
-        let queue = Queue::new(threads, hints.instance_concurrency);
+        let at_a_time = hints.instance_concurrency.min(hints.requests_per_instance);
+        let queue = Queue::new(threads, at_a_time);
         let instance_places = Arc::new(Semaphore::new(hints.max_instances));
         let instances = Instances { shared, component, queue, places: instance_places };
         Ok(Self { instances: Arc::new(instances), places, waiting: AtomicUsize::new(0) })
@@ -124,18 +125,15 @@ impl Pool {
         let patience = Instant::now() + Duration::from_millis(self.component().hints.queue_wait_ms);
         let queued = Queued { queue, taken_by: Arc::clone(&job.taken_by) };
         let cut_off = |_| Err(TrapOrPanicError.into());
-        // Should there be no place for an instance, there may be one later.
-        self.instances.start(queue.push(job)).ok();
+        self.instances.start(queue.push(job));
         while !queued.is_taken() {
             if let Ok(answer) = timeout(limits::START_PATIENCE, &mut answered).await {
                 return answer.unwrap_or_else(cut_off);
             }
-            if queued.is_taken() {
-                break;
-            }
-            let started = self.instances.start(queue.look_again());
-            if Instant::now() >= patience {
-                started?;
+            self.instances.start(queue.look_again());
+            let is_crowded = || !queue.is_starting() && self.instances.place().is_err();
+            if Instant::now() >= patience && is_crowded() && !queued.is_taken() {
+                return Err(TooManyInstances.into());
             }
         }
         answered.await.unwrap_or_else(cut_off)
@@ -204,16 +202,16 @@ struct Instances {
 }
 
 impl Instances {
-    /// Starts as many instances as the queue wants.
-    fn start(self: &Arc<Self>, wanted: usize) -> Result<(), TooManyInstances> {
+    /// Starts as many instances as the queue wants, if there is place for them. If not, there may be later:
+    /// whoever waits looks again.
+    fn start(self: &Arc<Self>, wanted: usize) {
         let starts: Vec<_> = (0..wanted).map(|_| Start(Arc::clone(self))).collect();
         // None while the runtime is being taken down.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Ok(()) };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         for start in starts {
-            let place = self.place()?;
+            let Ok(place) = self.place() else { return };
             runtime.spawn(start.run(place));
         }
-        Ok(())
     }
 
     /// A place among the component's instances, and among all.
@@ -244,17 +242,17 @@ impl Start {
         let instances = Arc::clone(&self.0);
         let started = instance::start(&instances, place).await;
         drop(self);
-        match started {
-            Ok(instance) => instance.run().await,
-            // There may be room later, and whoever waits looks again.
-            Err(error) if is_crowded(&error) => {}
-            Err(error) => {
-                if let Some(job) = instances.queue.give_up_one() {
-                    // A caller that left needs no answer.
-                    job.answer.send(Err(error)).ok();
-                }
-                instances.start(instances.queue.look_again()).ok();
-            }
+        let error = match started {
+            Ok(instance) => return instance.run().await,
+            Err(error) => error,
+        };
+        if let Some(job) = instances.queue.give_up_one() {
+            // A caller that left needs no answer.
+            job.answer.send(Err(error)).ok();
+            instances.start(instances.queue.look_again());
+        } else {
+            let component = &instances.shared.component.id;
+            tracing::warn!(component, error = format!("{error:#}"), "instance did not start");
         }
     }
 }

@@ -5,8 +5,9 @@
 //! while a thread has none, and after that only if nobody has taken a request for a while: all are full,
 //! or stuck. ([`Queue::wanted`])
 //!
-//! Invariants: a request is given to one instance, and to none once its caller has left; whenever a
-//! request waits and an instance could take it, that instance has been woken.
+//! Invariants: a request is given to one instance, and to none once its caller has left; while a request
+//! waits, no instance is idle that was not woken. An instance may be held up by its guests when it is
+//! woken: whoever waits looks again after [`limits::START_PATIENCE`].
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -34,11 +35,11 @@ pub(super) struct Job {
     pub(super) deadline: Instant,
     /// Its trace.
     pub(super) traceparent: HeaderValue,
-    /// Told which instance took it.
+    /// Told which instance took it, by the queue.
     pub(super) taken_by: TakenBy,
 }
 
-/// Which instance took a request, once one has.
+/// The number of the instance that took a request, once one has.
 pub(super) type TakenBy = Arc<OnceLock<u64>>;
 
 /// The queue of one component.
@@ -55,6 +56,7 @@ struct State {
     /// Instances that wait, by number; who began to last is last.
     idle: Vec<(u64, Waker)>,
     starting: usize,
+    /// Instances that take requests, or will again.
     live: usize,
     /// When an instance last took a request, or came to be.
     moved: Instant,
@@ -79,6 +81,8 @@ impl Queue {
     pub(super) fn take(&self, number: u64, waker: &Waker) -> Option<Job> {
         let mut state = self.state();
         if let Some(job) = state.jobs.pop_front() {
+            job.taken_by.get_or_init(|| number);
+            state.idle.retain(|(other, _)| *other != number);
             state.moved = Instant::now();
             return Some(job);
         }
@@ -89,8 +93,8 @@ impl Queue {
         None
     }
 
-    /// Instance `number` waits no longer. Had it been woken, another one is. The caller starts as many
-    /// instances as are returned.
+    /// Instance `number` takes no request now. Had it been woken for one, another one is. The caller starts
+    /// as many instances as are returned.
     #[must_use]
     pub(super) fn withdraw(&self, number: u64) -> usize {
         let mut state = self.state();
@@ -126,15 +130,22 @@ impl Queue {
         self.state().starting -= 1;
     }
 
-    /// The request that has waited longest, to be told that no instance starts. None while one lives.
-    pub(super) fn give_up_one(&self) -> Option<Job> {
-        let mut state = self.state();
-        if state.live > 0 { None } else { state.jobs.pop_front() }
+    /// Whether instances are to come.
+    pub(super) fn is_starting(&self) -> bool {
+        self.state().starting > 0
     }
 
-    /// Instance `number` is gone. The caller starts as many instances as are returned.
+    /// The request that has waited longest, to be told that no instance starts. None while one lives or
+    /// starts.
+    pub(super) fn give_up_one(&self) -> Option<Job> {
+        let mut state = self.state();
+        if state.live + state.starting > 0 { None } else { state.jobs.pop_front() }
+    }
+
+    /// Instance `number` will take no more. To be told once. The caller starts as many instances as are
+    /// returned.
     #[must_use]
-    pub(super) fn gone(&self, number: u64) -> usize {
+    pub(super) fn retire(&self, number: u64) -> usize {
         let mut state = self.state();
         state.live -= 1;
         state.idle.retain(|(other, _)| *other != number);
@@ -235,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_that_ends_passes_on_what_it_was_woken_for() {
+    fn an_instance_that_retires_passes_on_what_it_was_woken_for() {
         let queue = Queue::new(1, 16);
         let woken = Arc::new(Woken::default());
         assert_eq!(queue.push(job()), 1);
@@ -244,7 +255,7 @@ mod tests {
         assert!(queue.take(1, &Waker::from(Arc::clone(&woken))).is_none());
         assert_eq!(queue.push(job()), 0);
         assert_eq!(woken.times(), 1);
-        assert_eq!(queue.gone(1), 1, "another has to start");
+        assert_eq!(queue.retire(1), 1, "another has to start");
     }
 
     #[tokio::test]
@@ -277,7 +288,9 @@ mod tests {
         let queue = Queue::new(2, 16);
         start(&queue, queue.push(job()));
         assert!(queue.give_up_one().is_none());
-        assert_eq!(queue.gone(1), 1);
+        assert_eq!(queue.retire(1), 1);
+        assert!(queue.give_up_one().is_none(), "another one starts");
+        queue.start_is_over();
         assert!(queue.give_up_one().is_some());
     }
 }
