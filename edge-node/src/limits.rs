@@ -106,8 +106,6 @@ pub const EPOCH_TICK: Duration = Duration::from_millis(2);
 /// Processor time since its last request after which an instance runs in the background: it gives way
 /// at each tick, and at least one thread is kept free of such instances.
 pub const FOREGROUND_CPU: Duration = Duration::from_millis(2);
-/// The most that one call of the host counts as a guest's processor time.
-pub const MAX_HOST_CALL_CHARGE: Duration = Duration::from_millis(1);
 /// An instance with more memory than this is taken down aside, because giving back pages takes a while.
 pub const SLOW_DROP_BYTES: usize = 8 << 20;
 /// The greatest component file that is read.

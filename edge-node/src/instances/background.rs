@@ -9,7 +9,6 @@
 //! that runs, never by one that waits; those in the background take turns.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -31,23 +30,16 @@ impl Background {
 pub(super) struct Place {
     background: Background,
     held: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
-    has_waited: Arc<AtomicBool>,
 }
 
 impl Place {
     pub(super) fn new(background: &Background) -> Self {
-        Self { background: background.clone(), held: Arc::default(), has_waited: Arc::default() }
+        Self { background: background.clone(), held: Arc::default() }
     }
 
     /// Gives the place to whoever is next. To be called when the instance no longer runs.
     pub(super) fn leave(&self) {
-        self.has_waited.store(true, Ordering::Relaxed);
         self.set(None);
-    }
-
-    /// Whether the instance has let go of its thread since this was last asked.
-    pub(super) fn has_waited(&self) -> bool {
-        self.has_waited.swap(false, Ordering::Relaxed)
     }
 
     /// Leaves at once, and resolves when it is this instance's turn again.

@@ -67,7 +67,9 @@ pub(super) async fn start(
     let mut store = Store::new(&shared.engine, Guest::new(shared));
     meter::attach(&mut store);
     let deadline = Duration::from_millis(shared.component.hints.deadline_ms);
-    let service = timeout(deadline, instances.component.instantiate_async(&mut store))
+    let cpu = store.data().meter.cpu().clone();
+    let started = cpu.count(instances.component.instantiate_async(&mut store));
+    let service = timeout(deadline, started)
         .await
         .map_err(|_| wasmtime::format_err!("the instance did not start in time"))??;
     let handler = *service.wasi_http_handler().func_handle().func();
@@ -82,12 +84,13 @@ impl Instance {
         let Self { life, service, handler, mut held } = self;
         let Some(store) = held.store.as_mut() else { return };
         let background = store.data().meter.place().clone();
+        let cpu = store.data().meter.cpu().clone();
         let result = {
             let serve =
                 async |accessor: &Accessor<Guest>| life.serve(accessor, &service, handler).await;
             let mut serving = pin!(store.run_concurrent(serve));
             let mut timer = pin!(sleep_until(life.due()));
-            poll_fn(|cx| {
+            cpu.count(poll_fn(|cx| {
                 let begin = Instant::now();
                 loop {
                     if let Poll::Ready(served) = serving.as_mut().poll(cx) {
@@ -106,7 +109,7 @@ impl Instance {
                         return Poll::Pending;
                     }
                 }
-            })
+            }))
             .await
         };
         held.end(result);

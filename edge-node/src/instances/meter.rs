@@ -1,16 +1,19 @@
 //! The budgets of one instance: linear memory and processor time.
 //!
-//! Processor time is the time that guest code holds a thread, taken at each crossing between guest
-//! and host and checked at each epoch tick; it counts from the last request that the instance took.
-//! What the host does at the guest's call counts too, but for time spent waiting; so does time that
-//! the system gives to other processes, so budgets are to be generous. A guest over budget traps: its instance ends, and no other. One
-//! that computes for longer than most goes on in the `background`.
+//! Processor time is the time that the instance holds a thread, from each poll's begin to its end, checked
+//! at each epoch tick; it counts from the last request that the instance took. What the host does at the
+//! guest's call counts too, but for time spent waiting; so does time that the system gives to other
+//! processes, so budgets are to be generous. A guest over budget traps: its instance ends, and no other.
+//! One that computes for longer than most goes on in the `background`.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
-use wasmtime::{CallHook, ResourceLimiter, Store, UpdateDeadline};
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 use super::Guest;
 use super::background::Place;
@@ -45,15 +48,58 @@ impl fmt::Display for CpuExceeded {
 
 impl std::error::Error for CpuExceeded {}
 
+/// The processor time of one instance. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(super) struct CpuClock(Arc<Mutex<CpuTime>>);
+
+#[derive(Debug)]
+struct CpuTime {
+    /// Up to `since`.
+    used: Duration,
+    /// When the instance got the thread that it holds.
+    since: Instant,
+}
+
+impl CpuClock {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(CpuTime { used: Duration::ZERO, since: Instant::now() })))
+    }
+
+    /// Counts the time of each of the future's polls.
+    pub(super) async fn count<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            self.time().since = Instant::now();
+            let polled = future.as_mut().poll(cx);
+            let used = self.used();
+            self.time().used = used;
+            polled
+        })
+        .await
+    }
+
+    /// What was used, asked while the instance holds a thread.
+    fn used(&self) -> Duration {
+        let time = self.time();
+        time.used + time.since.elapsed()
+    }
+
+    fn reset(&self) {
+        *self.time() = CpuTime { used: Duration::ZERO, since: Instant::now() };
+    }
+
+    fn time(&self) -> MutexGuard<'_, CpuTime> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What one instance has used, and may use.
 #[derive(Debug)]
 pub(super) struct Meter {
     memory_limit_bytes: usize,
     memory_bytes: usize,
     cpu_budget: Duration,
-    cpu_used: Duration,
-    /// When guest and host last crossed.
-    crossed: Instant,
+    cpu: CpuClock,
     place: Place,
     /// Linear memory of all instances of the component.
     live_bytes: Gauge,
@@ -66,13 +112,18 @@ impl Meter {
         place: Place,
         live_bytes: Gauge,
     ) -> Self {
-        let (memory_bytes, cpu_used, crossed) = (0, Duration::ZERO, Instant::now());
-        Self { memory_limit_bytes, memory_bytes, cpu_budget, cpu_used, crossed, place, live_bytes }
+        let (memory_bytes, cpu) = (0, CpuClock::new());
+        Self { memory_limit_bytes, memory_bytes, cpu_budget, cpu, place, live_bytes }
     }
 
     /// This instance's place among those that compute for long.
     pub(super) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// To be told when the instance holds a thread.
+    pub(super) fn cpu(&self) -> &CpuClock {
+        &self.cpu
     }
 
     /// Linear memory never shrinks: what it is now is also the most it was.
@@ -82,33 +133,17 @@ impl Meter {
 
     /// A new request: the budget begins anew.
     pub(super) fn refill(&mut self) {
-        self.cpu_used = Duration::ZERO;
+        self.cpu.reset();
     }
 
-    fn cross(&mut self, hook: CallHook) {
-        let now = Instant::now();
-        let passed = now.duration_since(self.crossed);
-        self.cpu_used += match hook {
-            CallHook::ReturningFromWasm | CallHook::CallingHost => passed,
-            CallHook::ReturningFromHost if self.place.has_waited() => Duration::ZERO,
-            // Not every wait is known of.
-            CallHook::ReturningFromHost => passed.min(limits::MAX_HOST_CALL_CHARGE),
-            CallHook::CallingWasm => {
-                self.place.has_waited();
-                Duration::ZERO
-            }
-        };
-        self.crossed = now;
-    }
-
-    /// What becomes of a guest that runs at a tick. After a wait the first tick comes at once, so a
-    /// guest that has hardly run goes on. The tick itself is a crossing, so what was used is known,
-    /// and the wait for its turn is not the guest's.
+    /// What becomes of a guest that runs at a tick. After a wait the first tick comes at once, so a guest
+    /// that has hardly run goes on.
     fn tick(&self) -> Result<UpdateDeadline, CpuExceeded> {
-        if self.cpu_used > self.cpu_budget {
+        let used = self.cpu.used();
+        if used > self.cpu_budget {
             return Err(CpuExceeded { budget: self.cpu_budget });
         }
-        if self.cpu_used < limits::FOREGROUND_CPU {
+        if used < limits::FOREGROUND_CPU {
             return Ok(UpdateDeadline::Continue(1));
         }
         Ok(UpdateDeadline::YieldCustom(1, self.place.turn()))
@@ -164,10 +199,6 @@ pub(super) fn max_records(hints: &Hints) -> usize {
 /// Puts the meter to work on a new store.
 pub(super) fn attach(store: &mut Store<Guest>) {
     store.limiter(|guest| &mut guest.meter);
-    store.call_hook(|mut store, hook| {
-        store.data_mut().meter.cross(hook);
-        Ok(())
-    });
     // Not only what a guest computes, also what it has the host keep for it.
     let hints = &store.data().shared.component.hints;
     let (resources, records) = (max_resources(hints), max_records(hints));
