@@ -14,7 +14,7 @@ pub enum OrderState {
     PendingPayment,
     /// Paid, and waiting for its group to fill.
     GroupWait,
-    /// Paid, and waiting for the merchant.
+    /// Paid, or free of charge, and waiting for the merchant.
     Paid,
     /// The merchant took it on.
     Accepted,

@@ -211,6 +211,7 @@ impl Operation for RedeemCoupon {
         orders::publish(ledger, &order)?;
         let row = ledger.orders.get_mut(&self.order);
         *row.expect("it was found above") = order;
+        orders::pay_if_free(ledger, self.order)?;
         Ok(Answer::json(StatusCode::OK, &with_payments(ledger, self.order)?))
     }
 

@@ -18,7 +18,8 @@ use tiffin_api::id::{OrderId, UserId};
 use tiffin_api::order::{Order, OrderState, PlaceOrder};
 use tiffin_api::{ErrorCode, FieldError, Problem};
 
-/// Places an order: reserves its stock, all or nothing, and awaits its payment.
+/// Places an order: reserves its stock, all or nothing, and awaits its payment. One that costs nothing is paid
+/// at once.
 pub struct Create {
     /// The new order's id.
     pub id: OrderId,
@@ -91,9 +92,9 @@ impl Operation for Create {
         settle::move_stock(ledger, order.id, StockMove::Reserve)?;
         coupons::lock(ledger, &order)?;
         settle::publish(ledger, &order)?;
-        let answer = Answer::json(StatusCode::CREATED, &order);
         ledger.orders.insert(order.id, order);
-        Ok(answer)
+        settle::pay_if_free(ledger, self.id)?;
+        Ok(Answer::json(StatusCode::CREATED, ledger.order(self.id)?))
     }
 
     fn record(output: &Answer) -> Option<&Answer> {

@@ -61,6 +61,15 @@ pub fn apply(ledger: &mut WorkingSet, id: OrderId, wanted: Move) -> Result<Step,
     Ok(step)
 }
 
+/// Pays an order whose price has come to nothing. No provider is asked: it could only decline, and the diner
+/// would wait to pay what is not owed.
+pub fn pay_if_free(ledger: &mut WorkingSet, id: OrderId) -> Result<(), MoveError> {
+    if ledger.order(id)?.pricing.total_minor == 0 {
+        apply(ledger, id, Move::Pay)?;
+    }
+    Ok(())
+}
+
 /// Moves the stock that an order holds.
 pub(super) fn move_stock(
     ledger: &mut WorkingSet,

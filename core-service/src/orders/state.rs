@@ -12,7 +12,7 @@ use tiffin_api::order::OrderState;
 /// What somebody wants of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Move {
-    /// Its money was captured.
+    /// Its money was captured, or it costs nothing.
     Pay,
     /// Its money was captured and its group is not full yet.
     PayIntoGroup,

@@ -12,7 +12,7 @@ use tiffin_api::token::Role;
 const HOUR_MS: i64 = 3_600_000;
 
 /// Makes a template of 2.00 EUR off, some of its terms changed; returns its id.
-async fn template(core: &Core, name: &str, changes: &Value) -> String {
+pub async fn template(core: &Core, name: &str, changes: &Value) -> String {
     text(&made(core, name, changes).await.expect(201)["id"]).to_owned()
 }
 
@@ -38,12 +38,12 @@ async fn claim_as(core: &Core, user: i64, template: &str) -> Reply {
 }
 
 /// Claims a coupon for the diner and returns its id.
-async fn claimed(core: &Core, template: &str) -> String {
+pub async fn claimed(core: &Core, template: &str) -> String {
     text(&claim_as(core, DINER, template).await.expect(201)["id"]).to_owned()
 }
 
 /// A basket of two teas, 6.00 EUR, with coupons.
-async fn teas(core: &Core, coupons: &[&str]) -> Value {
+pub async fn teas(core: &Core, coupons: &[&str]) -> Value {
     let mut basket = core.basket("Tea", 2, &[]).await;
     basket["coupon_ids"] = json!(coupons);
     basket
@@ -53,29 +53,29 @@ async fn order_with(core: &Core, coupons: &[&str]) -> Reply {
     core.post("/v1/orders", &teas(core, coupons).await).await
 }
 
-async fn redeem(core: &Core, coupon: &str, order: &Value) -> Reply {
+pub async fn redeem(core: &Core, coupon: &str, order: &Value) -> Reply {
     let path = format!("/v1/coupons/{coupon}/redemptions");
     core.post(&path, &json!({"order_id": order["id"]})).await
 }
 
-async fn cancel(core: &Core, order: &Value) -> Reply {
+pub async fn cancel(core: &Core, order: &Value) -> Reply {
     core.post(&format!("/v1/orders/{}/cancel", text(&order["id"])), &json!({})).await
 }
 
 /// The diner's coupon as it stands.
-async fn coupon(core: &Core, id: &str) -> Value {
+pub async fn coupon(core: &Core, id: &str) -> Value {
     let coupons = core.get("/v1/me/coupons").await.expect(200);
     let coupons = coupons["coupons"].as_array().unwrap();
     coupons.iter().find(|coupon| coupon["id"] == id).unwrap().clone()
 }
 
 /// Counters, coupons and orders agree.
-async fn assert_counted(core: &Core) {
+pub async fn assert_counted(core: &Core) {
     let mut conn = core.app.db.read().await.unwrap();
     assert_eq!(audit::faults(&mut conn).await.unwrap(), Vec::<String>::new());
 }
 
-async fn spent(core: &Core) -> i64 {
+pub async fn spent(core: &Core) -> i64 {
     let sum = "SELECT CAST(SUM(spent_minor) AS SIGNED) FROM coupon_counters";
     core.count(sum).await
 }
@@ -518,7 +518,6 @@ async fn an_order_may_come_to_nothing() {
     let mine = claimed(&core, &template(&core, "all", &all).await).await;
     let order = order_with(&core, &[&mine]).await.expect(201);
     assert_eq!((&order["total_minor"], &order["tax_minor"]), (&json!(0), &json!(0)));
-    assert_eq!(core.pay(&order, "sandbox_capture").await.expect(201)["state"], "CAPTURED");
     assert_eq!(coupon(&core, &mine).await["state"], "USED");
     assert_eq!(cancel(&core, &order).await.expect(200)["state"], "CANCELLED");
     assert_eq!(core.count("SELECT COUNT(*) FROM refunds").await, 0);

@@ -8,6 +8,7 @@ mod audit;
 mod coupons;
 mod engine;
 mod feed;
+mod free;
 mod gate;
 mod idempotency;
 mod known_ids;

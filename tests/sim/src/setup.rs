@@ -74,7 +74,7 @@ impl Setup {
     pub(crate) fn of(rng: &mut Random) -> Self {
         let mut dishes = Vec::new();
         for store in [0, 0, 0, 1, 1] {
-            // A dish for nothing: its payment moves no money and must not be refunded.
+            // A dish for nothing: an order of such dishes alone is paid as it is placed.
             let price_minor = if rng.percent(12) { 0 } else { rng.between(1, 30) * 50 };
             dishes.push(Dish { store, price_minor, units: rng.between(1, 14) });
         }

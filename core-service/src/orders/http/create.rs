@@ -18,7 +18,8 @@ use tiffin_api::id::{OrderId, UserId};
 use tiffin_api::order::{Order, PlaceOrder};
 use tiffin_api::{ErrorCode, FieldError, Problem};
 
-/// Places an order: reserves its stock, all or nothing, and awaits its payment.
+/// Places an order: reserves its stock, all or nothing, and awaits its payment. One that costs nothing is paid
+/// in the same commit, without a payment.
 #[utoipa::path(
     post, path = "/v1/orders", tag = "orders", security(("bearer" = [])),
     params(("Idempotency-Key" = String, Header, description = "repeat it to retry; 48 h")),

@@ -81,6 +81,7 @@ impl Model {
         row.version += 1;
         self.lock_coupons(order, &discounts);
         self.saw("a coupon was redeemed");
+        self.pay_if_free(order);
         let facts = self.facts_of(order, 200);
         self.record(key, facts)
     }

@@ -121,6 +121,7 @@ impl Model {
                 self.refund(pay);
             } else if known.state == OrderState::PendingPayment {
                 self.pay(order);
+                self.saw("a capture paid an order");
             } else {
                 self.saw(format!(
                     "money came for an order that is {:?}",

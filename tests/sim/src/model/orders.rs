@@ -114,6 +114,7 @@ impl Model {
         self.orders.insert(key.label, order);
         self.lock_coupons(key.label, &discounts);
         self.saw("an order was placed");
+        self.pay_if_free(key.label);
         let facts = self.facts_of(key.label, 201);
         self.record(key, facts)
     }
@@ -166,7 +167,7 @@ impl Model {
         self.saw("closed unpaid");
     }
 
-    /// The order's money is here.
+    /// The order's money is here, or there is none to wait for.
     pub(super) fn pay(&mut self, order: Label) {
         for (dish, units) in &self.orders[&order].units {
             self.dishes[*dish].reserved -= units;
@@ -174,7 +175,14 @@ impl Model {
         }
         self.go(order, State::Paid);
         self.use_coupons_up(order);
-        self.saw("a capture paid an order");
+    }
+
+    /// An order that costs nothing waits for no money.
+    pub(super) fn pay_if_free(&mut self, order: Label) {
+        if self.orders[&order].total_minor == 0 {
+            self.pay(order);
+            self.saw("an order for nothing was paid");
+        }
     }
 
     fn go(&mut self, order: Label, to: State) {
