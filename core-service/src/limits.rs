@@ -45,6 +45,8 @@ pub const BASKET_LINES: usize = 50;
 pub const LINE_QUANTITY: u32 = 99;
 /// The most options of one line.
 pub const LINE_OPTIONS: usize = 32;
+/// For how long a coupon may be used, at least, that comes back from an order which had been paid, ms.
+pub const COUPON_BACK_LEAST_MS: i64 = 24 * 3_600 * 1_000;
 /// The most coupons of one basket.
 pub const COUPONS_PER_ORDER: usize = 5;
 /// The most items, and the most sections, that the scope of a coupon lists.

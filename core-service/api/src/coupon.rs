@@ -242,7 +242,7 @@ pub enum CouponState {
     Claimed,
     /// An unpaid order holds it.
     Locked,
-    /// An order that was paid used it up. Final.
+    /// An order that was paid used it up. It comes back only if that order comes to nothing.
     Used,
     /// Its time ran out unused.
     Expired,
@@ -269,7 +269,8 @@ pub struct Coupon {
     pub claimed_at_ms: i64,
     /// First instant at which it may be used.
     pub valid_from_ms: i64,
-    /// First instant at which it may be used no longer. An order that held it in time may still be paid.
+    /// First instant at which it may be used no longer. An order that held it in time may still be paid. It moves if
+    /// the coupon comes back from an order that had been paid: there is a day at least to use it then.
     pub expires_at_ms: i64,
     /// Grows by one with every change.
     pub version: i64,

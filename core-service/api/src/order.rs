@@ -78,9 +78,22 @@ pub struct Order {
     pub updated_at_ms: i64,
     /// Unpaid by then, it closes.
     pub pay_by_ms: i64,
+    /// Whether its units can be sold again, though it had been paid: it came to nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub units_back: bool,
     /// Its payments, the oldest first; only where a single order is read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub payments: Vec<Payment>,
+}
+
+/// The body of `POST /v1/orders/{id}/cancel`. It may be left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CancelOrder {
+    /// Whether the units can be sold again, if the store had accepted the order; only the store knows. Before that
+    /// they always can.
+    #[serde(default)]
+    pub restock: bool,
 }
 
 /// A page of one's own orders, the newest first.

@@ -2,9 +2,8 @@
 //! that an order makes with them.
 //!
 //! Pure. An order operation calls [`price`] when it decides its price, then [`lock`] for each discount of
-//! the price; [`use_up`] when the order is paid; [`give_back`] when it closes unpaid. [`lock`] and
-//! [`give_back`] keep the template's own counter ([`CounterKey::total`]) in step, [`use_up`] leaves it alone:
-//! what was spent stays spent.
+//! the price; [`use_up`] when the order is paid; [`give_back`] when it closes unpaid; [`hand_back`] when it comes to
+//! nothing after it was paid. All but [`use_up`] keep the template's own counter ([`CounterKey::total`]) in step.
 //!
 //! [`CounterKey::total`]: super::counter::CounterKey::total
 
@@ -13,6 +12,7 @@
 use super::counter::Counter;
 use super::refusal::{CouponRefused, Refusal};
 use super::state::{InvalidMove, Move, Status, Step, StoredCoupon};
+use crate::limits;
 use crate::pricing::discount::CouponUse;
 use crate::pricing::state::{self, PriceError};
 use std::collections::BTreeMap;
@@ -215,10 +215,33 @@ pub fn give_back(
     let expired = coupon.is_over(now_ms);
     let step = coupon.advance(Move::GiveBack { order_id, expired }, now_ms)?;
     if let Step::To(_) = step {
-        total.spent_minor -= coupon.discount_minor;
-        coupon.discount_minor = 0;
+        free(coupon, total);
     }
     Ok(step)
+}
+
+/// Hands a used coupon back to its diner: the order that had used it came to nothing. There is a day at least to
+/// use it again, because its time went by while it was used. A second time does nothing. `total` is the template's
+/// own counter.
+pub fn hand_back(
+    coupon: &mut StoredCoupon,
+    total: &mut Counter,
+    order_id: OrderId,
+    now_ms: i64,
+) -> Result<Step, InvalidMove> {
+    let step = coupon.advance(Move::HandBack(order_id), now_ms)?;
+    if let Step::To(_) = step {
+        free(coupon, total);
+        let least_ms = now_ms.saturating_add(limits::COUPON_BACK_LEAST_MS);
+        coupon.expires_at_ms = coupon.expires_at_ms.max(least_ms);
+    }
+    Ok(step)
+}
+
+/// Takes a coupon's discount out of what its template has spent.
+fn free(coupon: &mut StoredCoupon, total: &mut Counter) {
+    total.spent_minor -= coupon.discount_minor;
+    coupon.discount_minor = 0;
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 //! or give them back. [`super::redeem`] decides, this looks up and writes down. Pure.
 //!
 //! Invariant: the coupons that an order holds are those of its discounts, each with that discount; the move
-//! that ends the waiting for its payment uses them up or gives them back, once.
+//! that ends the waiting for its payment uses them up or gives them back, once, and the one with which a paid order
+//! comes to nothing hands them back.
 
-use super::counter::CounterKey;
+use super::counter::{Counter, CounterKey};
 use super::redeem::{self, Facts, Known, KnownCoupons};
-use super::state::{InvalidMove, StoredCoupon};
+use super::state::{InvalidMove, Step, StoredCoupon};
 use crate::db::DbError;
 use crate::db::outbox::Topic;
 use crate::engine::WorkingSet;
@@ -66,10 +67,23 @@ pub fn use_up(ledger: &mut WorkingSet, order: &Order) -> Result<(), DbError> {
 
 /// Gives back the coupons of an order that closed unpaid.
 pub fn give_back(ledger: &mut WorkingSet, order: &Order) -> Result<(), DbError> {
+    come_back(ledger, order, redeem::give_back)
+}
+
+/// Hands back the coupons of an order that came to nothing after it was paid.
+pub fn hand_back(ledger: &mut WorkingSet, order: &Order) -> Result<(), DbError> {
+    come_back(ledger, order, redeem::hand_back)
+}
+
+fn come_back(
+    ledger: &mut WorkingSet,
+    order: &Order,
+    back: fn(&mut StoredCoupon, &mut Counter, OrderId, i64) -> Result<Step, InvalidMove>,
+) -> Result<(), DbError> {
     for discount in &order.pricing.discounts {
         let now_ms = ledger.now_ms;
         let (coupon, total) = rows(ledger, discount)?;
-        let done = redeem::give_back(coupon, total, order.id, now_ms);
+        let done = back(coupon, total, order.id, now_ms);
         done.map_err(|error| contradiction(order.id, discount, error))?;
         publish(ledger, discount.coupon_id)?;
     }
@@ -90,7 +104,7 @@ fn coupon(ledger: &mut WorkingSet, id: CouponId) -> Result<&mut StoredCoupon, Db
 fn rows<'a>(
     ledger: &'a mut WorkingSet,
     discount: &Discount,
-) -> Result<(&'a mut StoredCoupon, &'a mut super::counter::Counter), DbError> {
+) -> Result<(&'a mut StoredCoupon, &'a mut Counter), DbError> {
     let Discount { coupon_id, template_id, .. } = *discount;
     let total = ledger.coupon_counters.get_mut(&CounterKey::total(template_id));
     let coupon = ledger.coupons.get_mut(&coupon_id).ok_or_else(|| missing(coupon_id))?;

@@ -1,8 +1,8 @@
 //! The machine of a coupon: which moves its state allows.
 //!
 //! Pure: no clock, no IO. A coupon that is held or used up names its order, and only that order can use it
-//! or give it back. A repeat is [`Step::Already`], a quiet success; giving back what has come back before is
-//! one, so a coupon never comes back twice. Everything else that is not listed is [`InvalidMove`].
+//! or give it back: an unpaid one by closing, a paid one by coming to nothing. A repeat is [`Step::Already`], a
+//! quiet success; giving back what has come back before is one, so a coupon never comes back twice. Everything else that is not listed is [`InvalidMove`].
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
@@ -85,6 +85,8 @@ pub enum Move {
         /// Whether the coupon's own time is over by now.
         expired: bool,
     },
+    /// The order that had used it up came to nothing.
+    HandBack(OrderId),
     /// Its time is over.
     Expire,
     /// An administrator withdraws it.
@@ -95,7 +97,9 @@ impl Move {
     /// Where the move leads.
     pub const fn target(self) -> Status {
         match self {
-            Self::Claim | Self::GiveBack { expired: false, .. } => Status::Claimed,
+            Self::Claim | Self::GiveBack { expired: false, .. } | Self::HandBack(_) => {
+                Status::Claimed
+            }
             Self::Lock(order_id) => Status::Locked(order_id),
             Self::Use(order_id) => Status::Used(order_id),
             Self::Expire | Self::GiveBack { expired: true, .. } => Status::Expired,
@@ -137,18 +141,26 @@ pub fn step(from: Status, wanted: Move) -> Result<Step, InvalidMove> {
         Status::Unclaimed => matches!(wanted, Move::Claim),
         Status::Claimed => match wanted {
             Move::Lock(_) | Move::Expire | Move::Void => true,
-            Move::GiveBack { .. } => return Ok(Step::Already),
+            Move::GiveBack { .. } | Move::HandBack(_) => return Ok(Step::Already),
             Move::Claim | Move::Use(_) => false,
         },
         Status::Locked(holder) => match wanted {
             Move::Use(order_id) | Move::GiveBack { order_id, .. } => order_id == holder,
-            Move::Claim | Move::Lock(_) | Move::Expire | Move::Void => false,
+            Move::Claim | Move::Lock(_) | Move::HandBack(_) | Move::Expire | Move::Void => false,
         },
         Status::Expired | Status::Voided => match wanted {
-            Move::GiveBack { .. } => return Ok(Step::Already),
+            Move::GiveBack { .. } | Move::HandBack(_) => return Ok(Step::Already),
             Move::Claim | Move::Lock(_) | Move::Use(_) | Move::Expire | Move::Void => false,
         },
-        Status::Used(_) => false,
+        Status::Used(holder) => match wanted {
+            Move::HandBack(order_id) => order_id == holder,
+            Move::Claim
+            | Move::Lock(_)
+            | Move::Use(_)
+            | Move::GiveBack { .. }
+            | Move::Expire
+            | Move::Void => false,
+        },
     };
     if allowed { Ok(Step::To(target)) } else { Err(InvalidMove { from, wanted }) }
 }
@@ -234,7 +246,7 @@ mod tests {
     fn moves() -> Vec<Move> {
         let mut moves = vec![Move::Claim, Move::Expire, Move::Void];
         for order_id in [MINE, OTHER] {
-            moves.extend([Move::Lock(order_id), Move::Use(order_id)]);
+            moves.extend([Move::Lock(order_id), Move::Use(order_id), Move::HandBack(order_id)]);
             moves.extend([back(order_id, false), back(order_id, true)]);
         }
         moves
@@ -253,6 +265,7 @@ mod tests {
                 ((Locked(order_id), Move::Use(order_id)), Used(order_id)),
                 ((Locked(order_id), back(order_id, false)), Claimed),
                 ((Locked(order_id), back(order_id, true)), Expired),
+                ((Used(order_id), Move::HandBack(order_id)), Claimed),
             ]);
         }
         table
@@ -264,8 +277,8 @@ mod tests {
         let come_back = |from| matches!(from, Claimed | Expired | Voided);
         for from in STATUSES {
             for wanted in moves() {
-                let repeat = wanted.target() == from
-                    || (matches!(wanted, Move::GiveBack { .. }) && come_back(from));
+                let returns = matches!(wanted, Move::GiveBack { .. } | Move::HandBack(_));
+                let repeat = wanted.target() == from || (returns && come_back(from));
                 let expected = match table.get(&(from, wanted)) {
                     Some(to) => Ok(Step::To(*to)),
                     None if repeat => Ok(Step::Already),
@@ -277,9 +290,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_never_comes_back() {
+    fn what_is_used_comes_back_from_its_own_order_alone() {
         for wanted in moves() {
-            assert!(!matches!(step(Used(MINE), wanted), Ok(Step::To(_))), "{wanted:?}");
+            let moved = matches!(step(Used(MINE), wanted), Ok(Step::To(_)));
+            assert_eq!(moved, wanted == Move::HandBack(MINE), "{wanted:?}");
         }
     }
 

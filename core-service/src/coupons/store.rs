@@ -291,10 +291,11 @@ pub async fn save(conn: &mut Conn, coupons: &Table<CouponId, StoredCoupon>) -> R
 
     let moved = coupons.updated().map(|(id, coupon)| {
         let (version, updated_at_ms) = (coupon.version.into(), coupon.updated_at_ms.into());
-        let discount = coupon.discount_minor.into();
-        (id.raw(), [state(coupon), version, order(coupon), discount, updated_at_ms])
+        let (discount, expires_at_ms) = (coupon.discount_minor.into(), coupon.expires_at_ms.into());
+        (id.raw(), [state(coupon), version, order(coupon), discount, expires_at_ms, updated_at_ms])
     });
-    let columns = ["state", "version", "order_id", "discount_minor", "updated_at_ms"];
+    let columns =
+        ["state", "version", "order_id", "discount_minor", "expires_at_ms", "updated_at_ms"];
     bulk::update(conn, "coupons", "id", columns, moved.collect()).await
 }
 

@@ -8,7 +8,7 @@ use super::WorkingSet;
 use super::catalog::CatalogCache;
 use super::operation::Wants;
 use crate::db::{Conn, DbError, Dialect};
-use crate::orders::state::{counts_as_order, holds_stock};
+use crate::orders::state::{counts_as_order, holds_stock, may_come_to_nothing};
 use crate::{coupons, idempotency, inventory, orders, payments};
 
 /// Fills the working set.
@@ -28,8 +28,13 @@ pub(super) async fn load(
     orders::store::load_holds(conn, ledger.orders.keys(), &mut ledger.holds).await?;
     payments::store::load(conn, ledger.orders.keys(), &mut ledger.payments).await?;
     payments::refund::load(conn, ledger.payments.keys(), &mut ledger.refunds).await?;
-    for order in ledger.orders.values().filter(|order| holds_stock(order.state)) {
-        wants.users.insert(order.user_id);
+    for order in ledger.orders.values() {
+        let ends = wants.ending.contains(&order.id) && may_come_to_nothing(order.state);
+        if holds_stock(order.state) {
+            wants.users.insert(order.user_id);
+        } else if !ends {
+            continue;
+        }
         let holds = ledger.holds.get(&order.id).into_iter().flatten();
         wants.items.extend(holds.map(|(item, _)| *item));
         let discounts = order.pricing.discounts.iter();

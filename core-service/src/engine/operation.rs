@@ -41,6 +41,9 @@ pub struct Wants {
     pub items: BTreeSet<ItemId>,
     /// Orders.
     pub orders: BTreeSet<OrderId>,
+    /// Those among the orders that the command may bring to nothing though they were paid: with each come the stock
+    /// of its items and its coupons, in whatever state it is.
+    pub ending: BTreeSet<OrderId>,
     /// Payments.
     pub payments: BTreeSet<PaymentId>,
     /// Refunds.

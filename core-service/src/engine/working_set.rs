@@ -28,7 +28,7 @@ use tiffin_api::order::Order;
 /// A provider's event: the provider and the event's id.
 pub type EventKey = (String, String);
 
-/// An order that no longer waits for its payment.
+/// An order that no longer waits for its payment, or of which units came back after that.
 #[derive(Debug, Clone)]
 pub struct Left {
     /// Its store.
@@ -37,7 +37,7 @@ pub struct Left {
     pub user: UserId,
     /// What it held.
     pub holds: Holds,
-    /// Whether that was released or committed.
+    /// Whether that was released, committed or returned.
     pub stock_move: StockMove,
 }
 
@@ -48,7 +48,7 @@ pub struct Committed {
     pub news: bool,
     /// The idempotency keys that have an answer now.
     pub scopes: Vec<String>,
-    /// Orders that no longer wait for their payment.
+    /// Orders that no longer wait for their payment, or of which units came back.
     pub left: Vec<Left>,
 }
 
@@ -142,7 +142,7 @@ impl WorkingSet {
         self.payments.values().filter(move |row| row.payment.order_id == order)
     }
 
-    /// Notes that an order no longer waits for its payment, for the gate's counters.
+    /// Notes that an order no longer waits for its payment, or that its units came back, for the gate's counters.
     pub fn leaves(&mut self, left: Left) {
         self.left.push(left);
     }

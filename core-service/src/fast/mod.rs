@@ -48,6 +48,9 @@ pub enum FastError {
     Address(String),
 }
 
+/// A user who holds nothing at any gate: the user of units that come back from paid orders.
+pub const NOBODY: i64 = 0;
+
 /// What a call answers.
 pub type Reply<'a, T> = BoxFuture<'a, Result<T, FastError>>;
 

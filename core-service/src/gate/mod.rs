@@ -341,7 +341,7 @@ impl Gate {
     }
 }
 
-/// Tells the counters about an order that no longer waits for its payment.
+/// Tells the counters about an order that no longer waits for its payment, or of which units came back.
 async fn tell(fast: &Guarded, left: &Left) {
     let tag = GateTag::Store(left.store.raw());
     let items: Vec<_> = left.holds.iter().map(|(item, units)| (item.raw(), *units)).collect();
@@ -352,6 +352,8 @@ async fn tell(fast: &Guarded, left: &Left) {
             let units = items.iter().map(|(_, units)| units).sum();
             fast.settle(tag, left.user.raw(), units).await
         }
+        // Nobody holds what was sold.
+        StockMove::Return => fast.release(tag, crate::fast::NOBODY, &items).await,
         StockMove::Reserve => Ok(()),
     };
 }

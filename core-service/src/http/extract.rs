@@ -94,10 +94,40 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         require_media_type(request.headers(), JSON)?;
         let Raw(raw) = Raw::from_request(request, state).await?;
-        let value = serde_json::from_slice(&raw)
-            .map_err(|error| Problem::new(ErrorCode::MalformedJson, error.to_string()))?;
-        Ok(Self { value, raw })
+        Ok(Self { value: read_json(&raw)?, raw })
     }
+}
+
+/// A JSON body that may be left out, with the bytes it was read from.
+#[derive(Debug)]
+pub struct OptionalJson<T> {
+    /// What it says, if there is one.
+    pub value: Option<T>,
+    /// As it came, for hashing.
+    pub raw: Bytes,
+}
+
+impl<T, S> FromRequest<S> for OptionalJson<T>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let media_type = require_media_type(request.headers(), JSON);
+        let Raw(raw) = Raw::from_request(request, state).await?;
+        if raw.is_empty() {
+            return Ok(Self { value: None, raw });
+        }
+        media_type?;
+        Ok(Self { value: Some(read_json(&raw)?), raw })
+    }
+}
+
+fn read_json<T: DeserializeOwned>(raw: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(raw)
+        .map_err(|error| Problem::new(ErrorCode::MalformedJson, error.to_string()).into())
 }
 
 /// Refuses a body of another media type; parameters such as `charset` do not matter.

@@ -15,7 +15,7 @@ pub struct Stock {
     pub available: i64,
     /// Units in unpaid orders.
     pub reserved: i64,
-    /// Units that went with paid orders.
+    /// Units that went with paid orders and have not come back.
     pub sold: i64,
     /// Grows with every change.
     pub version: i64,
@@ -30,6 +30,8 @@ pub enum StockMove {
     Release,
     /// reserved -> sold, when an order is paid.
     Commit,
+    /// sold -> available, when a paid order comes to nothing and its units can be sold again.
+    Return,
 }
 
 impl Stock {
@@ -43,6 +45,7 @@ impl Stock {
         let from = match stock_move {
             StockMove::Reserve => self.available,
             StockMove::Release | StockMove::Commit => self.reserved,
+            StockMove::Return => self.sold,
         };
         if units < 0 || from < units {
             let what = format!("cannot {stock_move:?} {units} of item {item}: {from} are there");
@@ -62,6 +65,11 @@ impl Stock {
                 self.on_hand -= units;
                 self.sold += units;
             }
+            StockMove::Return => {
+                self.sold -= units;
+                self.on_hand += units;
+                self.available += units;
+            }
         }
         self.version += 1;
         Ok(())
@@ -79,7 +87,8 @@ mod tests {
         let kind = prop_oneof![
             Just(StockMove::Reserve),
             Just(StockMove::Release),
-            Just(StockMove::Commit)
+            Just(StockMove::Commit),
+            Just(StockMove::Return)
         ];
         prop::collection::vec((kind, -1_i64..8), 0..60)
     }
@@ -95,7 +104,7 @@ mod tests {
                 prop_assert!(done.is_ok() || stock == before, "a refused move changes nothing");
                 prop_assert_eq!(stock.on_hand, stock.available + stock.reserved);
                 prop_assert_eq!(stock.on_hand + stock.sold, put_in);
-                prop_assert!(stock.available >= 0 && stock.reserved >= 0);
+                prop_assert!(stock.available >= 0 && stock.reserved >= 0 && stock.sold >= 0);
             }
         }
     }

@@ -86,6 +86,7 @@ impl Operation for Create {
             created_at_ms: now_ms,
             updated_at_ms: now_ms,
             pay_by_ms: now_ms + self.pay_within_ms,
+            units_back: false,
             payments: Vec::new(),
         };
         ledger.holds.insert(order.id, placed.holds);

@@ -2,7 +2,7 @@
 //! [`state`](super::state).
 
 use super::settle::{self, MoveError};
-use super::state::{Move, Step};
+use super::state::{Move, Step, came_to_nothing};
 use crate::engine::{Operation, Stop, Wants, WorkingSet};
 use crate::idempotency::Answer;
 use crate::payments::refund;
@@ -16,7 +16,11 @@ use tiffin_api::{ErrorCode, Problem};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
     /// To take it back: unpaid it closes, paid it is cancelled.
-    TakeBack,
+    TakeBack {
+        /// Whether the units of an order that the store has accepted can be sold again. Only who keeps the store
+        /// can take such a one back.
+        restock: bool,
+    },
     /// A move that only who keeps the store may make.
     Staff(Move),
 }
@@ -36,6 +40,13 @@ impl Operation for MoveOrder {
 
     fn wants(&self, wants: &mut Wants) {
         wants.orders.insert(self.id);
+        let ends = match self.wish {
+            Wish::TakeBack { .. } => true,
+            Wish::Staff(wanted) => came_to_nothing(wanted.target()),
+        };
+        if ends {
+            wants.ending.insert(self.id);
+        }
     }
 
     fn decide(&self, ledger: &mut WorkingSet) -> Result<Answer, Stop> {
@@ -59,10 +70,10 @@ impl MoveOrder {
                 let detail = "this needs a merchant's token that names the order's store";
                 Err(Problem::new(ErrorCode::Forbidden, detail))
             }
-            Wish::TakeBack => Ok(match order.state {
+            Wish::TakeBack { restock } => Ok(match order.state {
                 // A repeat finds the order closed already, which is the quiet success that Close gives.
                 OrderState::PendingPayment | OrderState::Closed => Move::Close,
-                _ if keeps => Move::Revoke,
+                _ if keeps => Move::Revoke { restock },
                 _ => Move::Cancel,
             }),
         }

@@ -2,7 +2,8 @@
 //! holds, the refund of its money, the news for the outbox. Pure.
 //!
 //! Invariant: stock is reserved and coupons are locked while an order awaits its payment, and only then; the
-//! move that ends the waiting commits or releases them, once.
+//! move that ends the waiting commits or releases them, once. What was committed comes back, once, by the move with
+//! which a paid order comes to nothing.
 
 use super::state::{self, InvalidMove, Move, Step};
 use crate::coupons::settle as coupons;
@@ -40,9 +41,17 @@ pub fn apply(ledger: &mut WorkingSet, id: OrderId, wanted: Move) -> Result<Step,
         let holds = ledger.holds.get(&id).cloned().unwrap_or_default();
         ledger.leaves(Left { store, user, holds, stock_move });
     }
+    let units_back = state::came_to_nothing(target) && state::returns_units(from, wanted);
+    if units_back {
+        let stock_move = StockMove::Return;
+        move_stock(ledger, id, stock_move)?;
+        let holds = ledger.holds.get(&id).cloned().unwrap_or_default();
+        ledger.leaves(Left { store, user, holds, stock_move });
+    }
     let now_ms = ledger.now_ms;
     let order = ledger.orders.get_mut(&id).expect("it was found above");
     order.state = target;
+    order.units_back = units_back;
     order.version += 1;
     order.updated_at_ms = now_ms;
     let moved = order.clone();
@@ -54,7 +63,8 @@ pub fn apply(ledger: &mut WorkingSet, id: OrderId, wanted: Move) -> Result<Step,
     if target == OrderState::Closed {
         reconcile::order_closed(ledger, id);
     }
-    if state::refunds(target) {
+    if state::came_to_nothing(target) {
+        coupons::hand_back(ledger, &moved)?;
         refund::queue_for_order(ledger, id)?;
     }
     publish(ledger, &moved)?;

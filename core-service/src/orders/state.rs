@@ -35,7 +35,10 @@ pub enum Move {
     /// The diner takes it back after paying.
     Cancel,
     /// The merchant or an administrator takes it back, at any time after payment.
-    Revoke,
+    Revoke {
+        /// Whether the units of one that was accepted can be sold again.
+        restock: bool,
+    },
 }
 
 /// What a move does.
@@ -70,7 +73,7 @@ impl Move {
             Self::MarkReady => OrderState::Ready,
             Self::Dispatch => OrderState::Delivering,
             Self::Complete => OrderState::Completed,
-            Self::Cancel | Self::Revoke => OrderState::Cancelled,
+            Self::Cancel | Self::Revoke { .. } => OrderState::Cancelled,
         }
     }
 }
@@ -87,15 +90,17 @@ pub fn step(from: OrderState, kind: FulfilmentKind, wanted: Move) -> Result<Step
     }
     let allowed = match from {
         PendingPayment => matches!(wanted, Move::Pay | Move::PayIntoGroup | Move::Close),
-        GroupWait => matches!(wanted, Move::FillGroup | Move::Revoke),
-        Paid => matches!(wanted, Move::Accept | Move::Reject | Move::Cancel | Move::Revoke),
-        Accepted => matches!(wanted, Move::Prepare | Move::Revoke),
-        Preparing => matches!(wanted, Move::MarkReady | Move::Revoke),
+        GroupWait => matches!(wanted, Move::FillGroup | Move::Revoke { .. }),
+        Paid => {
+            matches!(wanted, Move::Accept | Move::Reject | Move::Cancel | Move::Revoke { .. })
+        }
+        Accepted => matches!(wanted, Move::Prepare | Move::Revoke { .. }),
+        Preparing => matches!(wanted, Move::MarkReady | Move::Revoke { .. }),
         Ready => match kind {
-            FulfilmentKind::Pickup => matches!(wanted, Move::Complete | Move::Revoke),
-            FulfilmentKind::Delivery => matches!(wanted, Move::Dispatch | Move::Revoke),
+            FulfilmentKind::Pickup => matches!(wanted, Move::Complete | Move::Revoke { .. }),
+            FulfilmentKind::Delivery => matches!(wanted, Move::Dispatch | Move::Revoke { .. }),
         },
-        Delivering => matches!(wanted, Move::Complete | Move::Revoke),
+        Delivering => matches!(wanted, Move::Complete | Move::Revoke { .. }),
         Rejected | Completed | Closed | Cancelled => false,
     };
     if allowed { Ok(Step::To(target)) } else { Err(InvalidMove { from, wanted }) }
@@ -120,9 +125,37 @@ pub const fn counts_as_order(state: OrderState) -> bool {
     }
 }
 
-/// Whether reaching this state sends captured money back.
-pub const fn refunds(state: OrderState) -> bool {
+/// Whether an order in this state was paid and came to nothing: its money goes back, and its coupons.
+pub const fn came_to_nothing(state: OrderState) -> bool {
     matches!(state, OrderState::Rejected | OrderState::Cancelled)
+}
+
+/// Whether the units of a paid order that comes to nothing by `wanted` can be sold again. Nobody has touched them
+/// before the store accepts it; afterwards only the store knows.
+pub const fn returns_units(from: OrderState, wanted: Move) -> bool {
+    use OrderState::{
+        Accepted, Cancelled, Closed, Completed, Delivering, GroupWait, Paid, PendingPayment,
+        Preparing, Ready, Rejected,
+    };
+    match from {
+        GroupWait | Paid => true,
+        Accepted | Preparing | Ready | Delivering => {
+            matches!(wanted, Move::Revoke { restock: true })
+        }
+        PendingPayment | Rejected | Completed | Closed | Cancelled => false,
+    }
+}
+
+/// Whether an order in this state may still come to nothing after it was paid.
+pub const fn may_come_to_nothing(state: OrderState) -> bool {
+    use OrderState::{
+        Accepted, Cancelled, Closed, Completed, Delivering, GroupWait, Paid, PendingPayment,
+        Preparing, Ready, Rejected,
+    };
+    match state {
+        PendingPayment | GroupWait | Paid | Accepted | Preparing | Ready | Delivering => true,
+        Rejected | Completed | Closed | Cancelled => false,
+    }
 }
 
 #[cfg(test)]
@@ -144,7 +177,7 @@ mod tests {
         Closed,
         Cancelled,
     ];
-    const MOVES: [Move; 12] = [
+    const MOVES: [Move; 13] = [
         Move::Pay,
         Move::PayIntoGroup,
         Move::FillGroup,
@@ -156,7 +189,8 @@ mod tests {
         Move::Dispatch,
         Move::Complete,
         Move::Cancel,
-        Move::Revoke,
+        Move::Revoke { restock: false },
+        Move::Revoke { restock: true },
     ];
 
     /// Every move that changes a state; whatever is not here must be refused or quiet.
@@ -166,19 +200,18 @@ mod tests {
             ((PendingPayment, Move::PayIntoGroup), GroupWait),
             ((PendingPayment, Move::Close), Closed),
             ((GroupWait, Move::FillGroup), Paid),
-            ((GroupWait, Move::Revoke), Cancelled),
             ((Paid, Move::Accept), Accepted),
             ((Paid, Move::Reject), Rejected),
             ((Paid, Move::Cancel), Cancelled),
-            ((Paid, Move::Revoke), Cancelled),
             ((Accepted, Move::Prepare), Preparing),
-            ((Accepted, Move::Revoke), Cancelled),
             ((Preparing, Move::MarkReady), Ready),
-            ((Preparing, Move::Revoke), Cancelled),
-            ((Ready, Move::Revoke), Cancelled),
             ((Delivering, Move::Complete), Completed),
-            ((Delivering, Move::Revoke), Cancelled),
         ]);
+        for from in [GroupWait, Paid, Accepted, Preparing, Ready, Delivering] {
+            for restock in [false, true] {
+                table.insert((from, Move::Revoke { restock }), Cancelled);
+            }
+        }
         match kind {
             FulfilmentKind::Pickup => table.insert((Ready, Move::Complete), Completed),
             FulfilmentKind::Delivery => table.insert((Ready, Move::Dispatch), Delivering),
@@ -199,6 +232,27 @@ mod tests {
                     };
                     assert_eq!(step(from, kind, wanted), expected, "{kind:?} {from:?} {wanted:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn units_come_back_by_themselves_until_the_store_accepts_and_then_by_its_word() {
+        for from in STATES {
+            for wanted in MOVES {
+                let expected = match from {
+                    GroupWait | Paid => true,
+                    Accepted | Preparing | Ready | Delivering => {
+                        wanted == Move::Revoke { restock: true }
+                    }
+                    PendingPayment | Rejected | Completed | Closed | Cancelled => false,
+                };
+                assert_eq!(returns_units(from, wanted), expected, "{from:?} {wanted:?}");
+                let comes_to_nothing = matches!(
+                    step(from, FulfilmentKind::Pickup, wanted),
+                    Ok(Step::To(to)) if came_to_nothing(to)
+                );
+                assert!(may_come_to_nothing(from) || !comes_to_nothing, "{from:?} {wanted:?}");
             }
         }
     }

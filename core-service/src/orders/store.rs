@@ -3,6 +3,7 @@
 //! Reads run on any connection. [`lock`] and [`save`] are the commit engine's: what is saved was locked in the
 //! same transaction, so a row that is not there any more means that the tables contradict each other.
 
+use super::state::came_to_nothing;
 use crate::db::bulk::{self, Value};
 use crate::db::code::{from_text, to_text};
 use crate::db::{Conn, DbError, Dialect, Row};
@@ -22,7 +23,7 @@ macro_rules! select_orders {
     ($ending:literal) => {
         concat!(
             "SELECT id, store_id, user_id, state, version, snapshot, created_at_ms, updated_at_ms, ",
-            "pay_by_ms FROM orders",
+            "pay_by_ms, units_back FROM orders",
             $ending
         )
     };
@@ -51,6 +52,7 @@ fn read_order(row: &Row) -> Result<Order, DbError> {
         created_at_ms: row.try_get("created_at_ms")?,
         updated_at_ms: row.try_get("updated_at_ms")?,
         pay_by_ms: row.try_get("pay_by_ms")?,
+        units_back: row.try_get::<i64, _>("units_back")? != 0,
         payments: Vec::new(),
     })
 }
@@ -181,9 +183,13 @@ pub async fn save(
 
     let moved = orders.updated().map(|(id, order)| {
         let state = to_text(order.state).into();
-        (id.raw(), [state, order.version.into(), order.updated_at_ms.into()])
+        // The move that brings an order to nothing gives its coupons back, and no move comes after it.
+        let coupons_back = i64::from(came_to_nothing(order.state)).into();
+        let units_back = i64::from(order.units_back).into();
+        let (version, updated_at_ms) = (order.version.into(), order.updated_at_ms.into());
+        (id.raw(), [state, version, updated_at_ms, coupons_back, units_back])
     });
-    let columns = ["state", "version", "updated_at_ms"];
+    let columns = ["state", "version", "updated_at_ms", "coupons_back", "units_back"];
     bulk::update(conn, "orders", "id", columns, moved.collect()).await?;
 
     // Nothing but a coupon changes a price.

@@ -247,6 +247,12 @@ fn stock_deeds(world: &World) -> Vec<Deed> {
             &["UPDATE stock SET on_hand = 10, available = 10 WHERE on_hand = -1".to_owned()],
         ),
         raised("sold", "sold = lines of paid orders", "stock", &["sold"], &tea),
+        put(
+            ("returns", "only what was rejected or cancelled gave something back"),
+            ("orders", "coupons_back"),
+            ("0", "1"),
+            &format!("id = {}", world.closed),
+        ),
         raised(
             "reserved",
             "reserved = lines of unpaid orders",
@@ -498,6 +504,23 @@ async fn each_falsification_is_found_by_the_check_that_is_for_it() {
     }
     let report = world.audit().await;
     assert!(report.clean, "everything was undone: {report:#?}");
+}
+
+/// What no single check finds alone.
+#[tokio::test]
+async fn what_comes_back_from_paid_orders_is_proved() {
+    let world = World::new().await;
+    let keeps = format!("UPDATE orders SET units_back = 0 WHERE id = {}", world.rejected);
+    world.run(&[keeps]).await;
+    assert_eq!(dirty(&world.audit().await), ["sold", "returns"]);
+    let as_before = format!("UPDATE orders SET units_back = 1 WHERE id = {}", world.rejected);
+    let used = format!("UPDATE orders SET coupons_back = 1 WHERE id = {}", world.paid);
+    world.run(&[as_before, used]).await;
+    let report = world.audit().await;
+    assert_eq!(dirty(&report), ["coupon-orders", "returns"]);
+    let orders = report.checks.iter().find(|check| check.check == "coupon-orders").unwrap();
+    let rule = "a used coupon's order was paid and is its diner's";
+    assert!(orders.examples.iter().any(|example| example.rule == rule), "{orders:#?}");
 }
 
 #[tokio::test]

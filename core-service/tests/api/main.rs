@@ -16,3 +16,4 @@ mod orders;
 mod payments;
 mod refusals;
 mod support;
+mod undone;

@@ -275,7 +275,7 @@ impl Generator {
         let order = self.order(world, &[Paid, Accepted, Preparing, Ready, Delivering])?;
         let fitting = match world.model.orders[&order].state {
             Paid => self.rng.pick(&[Wish::Accept, Wish::Accept, Wish::Reject, Wish::Cancel]),
-            Accepted => Wish::Prepare,
+            Accepted => self.rng.pick(&[Wish::Prepare, Wish::Prepare, Wish::Recall]),
             Preparing => Wish::Ready,
             Ready => self.rng.pick(&[Wish::Dispatch, Wish::Complete]),
             Delivering => Wish::Complete,
@@ -283,6 +283,7 @@ impl Generator {
         };
         let any = [
             Wish::Cancel,
+            Wish::Recall,
             Wish::Accept,
             Wish::Reject,
             Wish::Prepare,

@@ -198,6 +198,8 @@ pub(crate) enum Who {
 pub(crate) enum Wish {
     /// Take it back.
     Cancel,
+    /// Take it back and say that its units can be sold again.
+    Recall,
     /// Take it on.
     Accept,
     /// Refuse it.

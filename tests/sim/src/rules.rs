@@ -121,6 +121,7 @@ fn check_stock(ledger: &Ledger) -> Result<(), Violation> {
         let sum = match order.state {
             Order::PendingPayment => &mut reserved,
             Order::Closed => continue,
+            _ if order.units_back => continue,
             _ => &mut sold,
         };
         for (item, units) in &order.units {
@@ -217,9 +218,11 @@ pub(crate) fn check_model(
     agree(AGREES, "the number of orders", ledger.orders.len(), model.orders.len())?;
     for (label, order) in &model.orders {
         let found = ledger.orders.get(&order.id).map(|found| {
-            (found.state, found.version, found.total_minor, found.pay_by_ms, found.user)
+            let moved = (found.state, found.version, found.units_back);
+            (moved, found.total_minor, found.pay_by_ms, found.user)
         });
-        let expected = (order.state, order.version, order.total_minor, order.pay_by_ms, order.user);
+        let moved = (order.state, order.version, order.units_back);
+        let expected = (moved, order.total_minor, order.pay_by_ms, order.user);
         agree(AGREES, &format!("order #{label}"), found, Some(expected))?;
     }
     agree(AGREES, "the number of payments", ledger.payments.len(), model.payments.len())?;
@@ -250,9 +253,7 @@ pub(crate) fn check_coupons(
         let order = coupon.order.and_then(|order| ledger.orders.get(&order));
         let right = match (coupon.state, order.map(|order| order.state)) {
             (CouponState::Locked, Some(state)) => state == Order::PendingPayment,
-            (CouponState::Used, Some(state)) => {
-                !matches!(state, Order::PendingPayment | Order::Closed)
-            }
+            (CouponState::Used, Some(state)) => stands(state),
             (CouponState::Locked | CouponState::Used, None) => false,
             (_, found) => found.is_none() && coupon.discount_minor == 0,
         };

@@ -34,6 +34,8 @@ pub(crate) struct Order {
     pub(crate) total_minor: i64,
     /// When its time to pay is over.
     pub(crate) pay_by_ms: i64,
+    /// Its units can be sold again, though it was paid.
+    pub(crate) units_back: bool,
     /// Units by item.
     pub(crate) units: BTreeMap<i64, i64>,
 }
@@ -167,7 +169,8 @@ impl Ledger {
     }
 
     async fn read_orders(&mut self, conn: &mut Conn) -> Result<(), DbError> {
-        let orders = "SELECT id, user_id, state, version, total_minor, pay_by_ms FROM orders";
+        let orders = "SELECT id, user_id, state, version, total_minor, pay_by_ms, units_back \
+                      FROM orders";
         for row in sqlx::query(orders).fetch_all(&mut *conn).await? {
             let order = Order {
                 user: row.try_get("user_id")?,
@@ -175,6 +178,7 @@ impl Ledger {
                 version: row.try_get("version")?,
                 total_minor: row.try_get("total_minor")?,
                 pay_by_ms: row.try_get("pay_by_ms")?,
+                units_back: row.try_get::<i64, _>("units_back")? != 0,
                 units: BTreeMap::new(),
             };
             self.orders.insert(row.try_get("id")?, order);

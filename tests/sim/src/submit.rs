@@ -292,7 +292,8 @@ impl Desk {
 
 const fn wish_of(wish: Wish) -> moves::Wish {
     match wish {
-        Wish::Cancel => moves::Wish::TakeBack,
+        Wish::Cancel => moves::Wish::TakeBack { restock: false },
+        Wish::Recall => moves::Wish::TakeBack { restock: true },
         Wish::Accept => moves::Wish::Staff(Move::Accept),
         Wish::Reject => moves::Wish::Staff(Move::Reject),
         Wish::Prepare => moves::Wish::Staff(Move::Prepare),

@@ -105,6 +105,7 @@ pub(super) const CHECKS: &[Check] = &[
                 breaking: "SELECT c.id, c.order_id FROM coupons c \
                            LEFT JOIN orders o ON o.id = c.order_id AND o.user_id = c.user_id \
                              AND o.state NOT IN ('PENDING_PAYMENT', 'CLOSED') \
+                             AND o.coupons_back = 0 \
                            WHERE c.state = 'USED' AND o.id IS NULL",
             },
             Rule {
@@ -135,6 +136,7 @@ pub(super) const CHECKS: &[Check] = &[
                                CAST(JSON_EXTRACT(snapshot, '$.pricing.discount_minor') AS SIGNED), \
                                0) ELSE 0 END AS taken \
                              FROM orders WHERE id >= :newest AND state <> 'CLOSED' \
+                               AND coupons_back = 0 \
                            ) o LEFT JOIN ( \
                              SELECT order_id, CAST(SUM(discount_minor) AS SIGNED) AS discount \
                              FROM coupons WHERE order_id >= :newest GROUP BY order_id \

@@ -183,12 +183,14 @@ mod tests {
     /// Makes an order changed at so many seconds, and its news if it is told of.
     async fn change(core: &TestApp, second: i64, tells: bool) {
         let (mut tx, at_ms) = (core.db.write().await.unwrap(), second * 1_000);
-        sqlx::query("INSERT INTO orders VALUES (?, 1, 7, 'PAID', 2, 'EUR', 0, '{}', 0, ?, 0)")
-            .bind(second)
-            .bind(at_ms)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
+        sqlx::query(
+            "INSERT INTO orders VALUES (?, 1, 7, 'PAID', 2, 'EUR', 0, '{}', 0, ?, 0, 0, 0)",
+        )
+        .bind(second)
+        .bind(at_ms)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
         if tells {
             let payload = serde_json::json!({ "version": 2 });
             let news = [News::new(Topic::OrderChanged, second, &payload).unwrap()];

@@ -32,6 +32,29 @@ pub(super) const CHECKS: &[Check] = &[
         ],
     },
     Check {
+        name: "returns",
+        compares: "what came to nothing after payment, and nothing else, gave back its coupons and units",
+        rows: "SELECT COUNT(*) FROM orders WHERE coupons_back <> 0 OR units_back <> 0",
+        rules: &[
+            Rule {
+                name: "only what was rejected or cancelled gave something back",
+                subject: &["order"],
+                figures: false,
+                breaking: "SELECT id FROM orders WHERE (coupons_back <> 0 OR units_back <> 0) \
+                           AND state NOT IN ('REJECTED', 'CANCELLED')",
+            },
+            // Only a store that has accepted an order may keep its units.
+            Rule {
+                name: "units come back with the coupons, and always from a rejected order",
+                subject: &["order"],
+                figures: true,
+                breaking: "SELECT id, units_back AS found, coupons_back AS expected FROM orders \
+                           WHERE units_back > coupons_back \
+                             OR (state = 'REJECTED' AND units_back <> coupons_back)",
+            },
+        ],
+    },
+    Check {
         name: "snapshots",
         compares: "the newest orders' totals = the prices that they were placed at",
         rows: "SELECT COUNT(*) FROM orders WHERE id >= :newest",

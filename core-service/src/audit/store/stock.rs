@@ -26,7 +26,7 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         name: "sold",
-        compares: "units sold = lines of orders that were ever paid, for every item",
+        compares: "units sold = lines of orders that were ever paid and did not return them, for every item",
         rows: "SELECT COUNT(*) FROM stock",
         rules: &[Rule {
             name: "sold = lines of paid orders",
@@ -36,7 +36,8 @@ pub(super) const CHECKS: &[Check] = &[
                        FROM stock s LEFT JOIN ( \
                          SELECT l.item_id, CAST(SUM(l.quantity) AS SIGNED) AS units \
                          FROM orders o JOIN order_lines l ON l.order_id = o.id \
-                         WHERE o.state NOT IN ('PENDING_PAYMENT', 'CLOSED') GROUP BY l.item_id \
+                         WHERE o.state NOT IN ('PENDING_PAYMENT', 'CLOSED') AND o.units_back = 0 \
+                         GROUP BY l.item_id \
                        ) l ON l.item_id = s.item_id WHERE s.sold <> COALESCE(l.units, 0)",
         }],
     },

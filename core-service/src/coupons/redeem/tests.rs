@@ -145,12 +145,38 @@ fn a_coupon_comes_back_once_and_not_after_its_time() {
     }
 }
 
+#[test]
+fn a_used_coupon_comes_back_once_with_what_it_has_left_and_a_day_at_least() {
+    const DAY_MS: i64 = limits::COUPON_BACK_LEAST_MS;
+    // Its time is over at 2,000,000 by its terms.
+    for (now_ms, expires_at_ms) in [
+        (2_000_000 - DAY_MS - 5, 2_000_000),
+        (2_000_000 - DAY_MS, 2_000_000),
+        (1_999_999, 1_999_999 + DAY_MS),
+        (7_000_000_000, 7_000_000_000 + DAY_MS),
+        (i64::MAX - 1, i64::MAX),
+    ] {
+        let (mut coupon, mut total) = (fresh(), Counter { claimed: 1, spent_minor: 40 });
+        lock(&mut coupon, &mut total, ORDER, 500, NOW_MS).unwrap();
+        assert!(hand_back(&mut coupon, &mut total, ORDER, now_ms).is_err(), "not paid yet");
+        use_up(&mut coupon, ORDER, NOW_MS).unwrap();
+        assert!(hand_back(&mut coupon, &mut total, OTHER, now_ms).is_err());
+        assert_eq!((coupon.discount_minor, total.spent_minor), (500, 540));
+        let back = Ok(Step::To(Status::Claimed));
+        assert_eq!(hand_back(&mut coupon, &mut total, ORDER, now_ms), back);
+        assert_eq!(hand_back(&mut coupon, &mut total, ORDER, now_ms + 1), Ok(Step::Already));
+        assert_eq!((coupon.discount_minor, total.spent_minor, coupon.version), (0, 40, 4));
+        assert_eq!(coupon.expires_at_ms, expires_at_ms, "{now_ms}");
+    }
+}
+
 /// What orders may try to do with a coupon.
 #[derive(Debug, Clone, Copy)]
 enum Try {
     Lock(OrderId, i64),
     Use(OrderId),
     GiveBack(OrderId),
+    HandBack(OrderId),
 }
 
 fn any_try() -> impl Strategy<Value = Try> {
@@ -159,6 +185,7 @@ fn any_try() -> impl Strategy<Value = Try> {
         (order(), 1_i64..900).prop_map(|(order, minor)| Try::Lock(order, minor)),
         order().prop_map(Try::Use),
         order().prop_map(Try::GiveBack),
+        order().prop_map(Try::HandBack),
     ]
 }
 
@@ -178,12 +205,14 @@ proptest! {
                 Try::Lock(order, minor) => lock(coupon, &mut total, order, minor, NOW_MS),
                 Try::Use(order) => use_up(coupon, order, NOW_MS),
                 Try::GiveBack(order) => give_back(coupon, &mut total, order, NOW_MS),
+                Try::HandBack(order) => hand_back(coupon, &mut total, order, NOW_MS),
             };
             if done.is_err() {
                 prop_assert_eq!((coupon.clone(), total), before);
             }
-            if let Some(final_form) = used.get(&index) {
-                prop_assert_eq!(&*coupon, final_form, "what is used stays as it is");
+            if let Some(form) = used.remove(&index) {
+                let handed_back = matches!(tried, Try::HandBack(order) if form.status == Status::Used(order));
+                prop_assert!(*coupon == form || handed_back, "only its order gives it back");
             }
             if matches!(coupon.status, Status::Used(_)) {
                 used.insert(index, coupon.clone());

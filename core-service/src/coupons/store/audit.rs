@@ -53,7 +53,8 @@ const PROOFS: [Proof; 6] = [
         query: "SELECT CAST(k.id AS CHAR(20)) AS id FROM coupons k \
             LEFT JOIN orders o ON o.id = k.order_id WHERE (k.state = 'LOCKED' \
             AND COALESCE(o.state, '') <> 'PENDING_PAYMENT') OR (k.state = 'USED' \
-            AND COALESCE(o.state, 'CLOSED') IN ('PENDING_PAYMENT', 'CLOSED')) \
+            AND (COALESCE(o.state, 'CLOSED') IN ('PENDING_PAYMENT', 'CLOSED') \
+            OR o.coupons_back <> 0)) \
             OR (k.state NOT IN ('LOCKED', 'USED') AND (k.order_id IS NOT NULL \
             OR k.discount_minor <> 0))",
     },

@@ -4,7 +4,7 @@ use super::lane_of;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::http::error::ApiError;
-use crate::http::extract::{IdempotencyKey, Path, Raw};
+use crate::http::extract::{IdempotencyKey, OptionalJson, Path, Raw};
 use crate::idempotency::{self, Executed, Keyed};
 use crate::orders::moves::{MoveOrder, Wish};
 use crate::orders::state::Move;
@@ -13,7 +13,7 @@ use http::Uri;
 use std::sync::Arc;
 use tiffin_api::Problem;
 use tiffin_api::id::OrderId;
-use tiffin_api::order::Order;
+use tiffin_api::order::{CancelOrder, Order};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -59,17 +59,40 @@ macro_rules! move_handler {
     };
 }
 
-move_handler! {
-    /// Takes an order back: unpaid it closes, paid it is cancelled and its money goes back. Once the
-    /// merchant has accepted it, only the merchant or the core team can.
-    cancel, "/v1/orders/{id}/cancel", Wish::TakeBack
+/// Takes an order back: unpaid it closes, paid it is cancelled and its money and coupons go back. Once the
+/// merchant has accepted it, only the merchant or the core team can, and `restock` says whether its units can be
+/// sold again.
+#[utoipa::path(
+    post, path = "/v1/orders/{id}/cancel", tag = "orders", security(("bearer" = [])),
+    params(("id" = OrderId, Path), ("Idempotency-Key" = String, Header)),
+    request_body = Option<CancelOrder>,
+    responses(
+        (status = 200, body = Order),
+        (status = 404, body = Problem, description = "order-not-found"),
+        (status = 409, body = Problem, description = "invalid-transition"),
+    )
+)]
+async fn cancel(
+    State(app): State<Arc<App>>,
+    Caller(principal): Caller,
+    uri: Uri,
+    Path(id): Path<String>,
+    IdempotencyKey(key): IdempotencyKey,
+    OptionalJson { value, raw }: OptionalJson<CancelOrder>,
+) -> Result<Executed, ApiError> {
+    let keyed = Keyed::new(principal.user_id, uri.path(), &key, &raw);
+    let (id, lane) = lane_of(&app, &id).await?;
+    let CancelOrder { restock } = value.unwrap_or_default();
+    let move_order = MoveOrder { id, principal, wish: Wish::TakeBack { restock } };
+    idempotency::execute(&app, lane, keyed, move_order).await
 }
+
 move_handler! {
     /// The merchant takes a paid order on.
     accept, "/v1/orders/{id}/accept", Wish::Staff(Move::Accept)
 }
 move_handler! {
-    /// The merchant refuses a paid order; its money goes back.
+    /// The merchant refuses a paid order; its money, coupons and units go back.
     reject, "/v1/orders/{id}/reject", Wish::Staff(Move::Reject)
 }
 move_handler! {

@@ -243,4 +243,15 @@ impl Model {
             *self.seen.entry("a coupon came back".to_owned()).or_default() += 1;
         }
     }
+
+    pub(super) fn hand_coupons_back(&mut self, order: Label) {
+        let least_ms = self.now_ms + DAY_MS;
+        for coupon in self.coupons.values_mut().filter(|coupon| coupon.order == Some(order)) {
+            coupon.state = State::Claimed;
+            coupon.order = None;
+            coupon.discount_minor = 0;
+            coupon.expires_at_ms = coupon.expires_at_ms.max(least_ms);
+            *self.seen.entry("a used coupon came back".to_owned()).or_default() += 1;
+        }
+    }
 }

@@ -58,6 +58,8 @@ pub(crate) struct Order {
     pub(crate) version: i64,
     /// When its time to pay is over.
     pub(crate) pay_by_ms: i64,
+    /// Its units can be sold again, though it was paid.
+    pub(crate) units_back: bool,
 }
 
 /// A payment.

@@ -13,11 +13,17 @@ const DAY_MINUTES: i64 = 24 * 60;
 /// Every move after payment that is allowed, who may make it, and whether only at one way of handing over.
 const MOVES: &[(State, Wish, Who, Option<bool>, State)] = &[
     (State::Paid, Wish::Cancel, Who::Diner, None, State::Cancelled),
+    (State::Paid, Wish::Recall, Who::Diner, None, State::Cancelled),
     (State::Paid, Wish::Cancel, Who::Keeper, None, State::Cancelled),
+    (State::Paid, Wish::Recall, Who::Keeper, None, State::Cancelled),
     (State::Accepted, Wish::Cancel, Who::Keeper, None, State::Cancelled),
+    (State::Accepted, Wish::Recall, Who::Keeper, None, State::Cancelled),
     (State::Preparing, Wish::Cancel, Who::Keeper, None, State::Cancelled),
+    (State::Preparing, Wish::Recall, Who::Keeper, None, State::Cancelled),
     (State::Ready, Wish::Cancel, Who::Keeper, None, State::Cancelled),
+    (State::Ready, Wish::Recall, Who::Keeper, None, State::Cancelled),
     (State::Delivering, Wish::Cancel, Who::Keeper, None, State::Cancelled),
+    (State::Delivering, Wish::Recall, Who::Keeper, None, State::Cancelled),
     (State::Paid, Wish::Accept, Who::Keeper, None, State::Accepted),
     (State::Paid, Wish::Reject, Who::Keeper, None, State::Rejected),
     (State::Accepted, Wish::Prepare, Who::Keeper, None, State::Preparing),
@@ -30,7 +36,7 @@ const MOVES: &[(State, Wish, Who, Option<bool>, State)] = &[
 /// Where a wish leads once an order is paid.
 const fn goal(wish: Wish) -> State {
     match wish {
-        Wish::Cancel => State::Cancelled,
+        Wish::Cancel | Wish::Recall => State::Cancelled,
         Wish::Accept => State::Accepted,
         Wish::Reject => State::Rejected,
         Wish::Prepare => State::Preparing,
@@ -109,8 +115,18 @@ impl Model {
         let (user, place) = (place.user, place.clone());
         let (state, version) = (State::PendingPayment, 1);
         let pay_by_ms = self.now_ms + self.pay_within_ms;
-        let order =
-            Order { id, user, units, place, costs_minor, total_minor, state, version, pay_by_ms };
+        let order = Order {
+            id,
+            user,
+            units,
+            place,
+            costs_minor,
+            total_minor,
+            state,
+            version,
+            pay_by_ms,
+            units_back: false,
+        };
         self.orders.insert(key.label, order);
         self.lock_coupons(key.label, &discounts);
         self.saw("an order was placed");
@@ -124,11 +140,12 @@ impl Model {
         if who == Who::Stranger {
             return self.refuse("order-not-found");
         }
-        if who == Who::Diner && wish != Wish::Cancel {
+        let takes_back = matches!(wish, Wish::Cancel | Wish::Recall);
+        if who == Who::Diner && !takes_back {
             return self.refuse("forbidden");
         }
         let unpaid = matches!(state, State::PendingPayment | State::Closed);
-        if wish == Wish::Cancel && unpaid {
+        if takes_back && unpaid {
             self.close(order);
         } else if state != goal(wish) {
             let allowed = MOVES.iter().find(|(from, made, by, handing, _)| {
@@ -136,6 +153,9 @@ impl Model {
             });
             let Some((.., to)) = allowed else { return self.conflict(key, "invalid-transition") };
             self.go(order, *to);
+            if matches!(to, State::Rejected | State::Cancelled) {
+                self.undo(order, state == State::Paid || wish == Wish::Recall);
+            }
             self.saw(format!("moved: {to:?}"));
         } else {
             self.saw("moved where it was already");
@@ -189,9 +209,20 @@ impl Model {
         let moved = self.orders.get_mut(&order).expect("the label was looked up");
         moved.state = to;
         moved.version += 1;
-        if matches!(to, State::Rejected | State::Cancelled) {
-            self.refund_order(order);
+    }
+
+    /// A paid order came to nothing: its money and coupons go back, and its units unless the kitchen had begun.
+    fn undo(&mut self, order: Label, untouched: bool) {
+        self.refund_order(order);
+        self.hand_coupons_back(order);
+        let row = self.orders.get_mut(&order).expect("the label was looked up");
+        row.units_back = untouched;
+        if untouched {
+            for (dish, units) in &row.units {
+                self.dishes[*dish].sold -= units;
+            }
         }
+        self.saw(if untouched { "units came back" } else { "units stayed sold" });
     }
 
     pub(super) fn facts_of(&self, label: Label, status: u16) -> Facts {

@@ -159,6 +159,7 @@ impl Shop {
             created_at_ms: *now_ms,
             updated_at_ms: *now_ms,
             pay_by_ms: now_ms + limits::PAY_WITHIN_MS,
+            units_back: false,
             payments: Vec::new(),
         };
         let answer = Answer::json(StatusCode::CREATED, &order);
