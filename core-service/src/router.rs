@@ -43,16 +43,19 @@ pub fn router(app: Arc<App>, with_sandbox: bool) -> Router {
         .route("/metrics", get(metrics));
     // A reader of the feed stays for an hour and has a place of its own.
     let followed = Router::new().route("/internal/feed", get(feed::http::follow));
-    bounded
+    let routes = bounded
         .layer(middleware::from_fn_with_state(places, layers::admit))
         .merge(watched)
         .merge(followed)
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)
+        .layer(middleware::from_fn(layers::refuse_other_spellings))
         .layer(CatchPanicLayer::custom(layers::on_panic))
         .layer(DefaultBodyLimit::max(limits::BODY_BYTES))
         .layer(middleware::from_fn_with_state(app.clone(), layers::observe))
-        .with_state(app)
+        .with_state(app);
+    // Around the routes, since what a router's own layers change comes too late to route by.
+    Router::new().fallback_service(routes).layer(middleware::from_fn(layers::canonicalize))
 }
 
 /// The public keys that tokens are checked with.

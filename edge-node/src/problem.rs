@@ -1,19 +1,23 @@
-//! The node's own error answers: RFC 9457 problem+json with a stable `code`.
+//! The node's own error answers: RFC 9457 problem+json with a code of the one list, [`tiffin_api::ErrorCode`].
 //!
 //! A guest's answers pass untouched; only what the node itself refuses or fails looks like this.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
+use tiffin_api::path::Reason;
+use tiffin_api::{ErrorCode, problem};
 
 use crate::limits;
 use crate::trace::TraceId;
 
-/// Everything the node answers by itself that is not a success. Owns code, status and title.
+/// Everything the node answers by itself that is not a success. Owns what is said of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// A `%` in the path without two hex digits after it.
-    BadPath,
+    /// The path has no canonical form.
+    BadPath(Reason),
+    /// The request target is no URI.
+    BadTarget,
     /// The `Host` header is missing, twice there, or no host and port.
     BadHost,
     /// No trigger matches the path.
@@ -46,65 +50,35 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
-    /// The stable code.
-    pub(crate) fn code(self) -> &'static str {
+    /// The stable code, which owns status, title and whether a retry helps.
+    pub(crate) const fn code(self) -> ErrorCode {
         match self {
-            Self::BadPath => "bad-path",
-            Self::BadHost => "bad-host",
-            Self::RouteNotFound => "route-not-found",
-            Self::MethodNotSupported => "method-not-supported",
-            Self::TargetTooLong => "target-too-long",
-            Self::HeadTooLarge => "head-too-large",
-            Self::BodyTooLarge => "body-too-large",
-            Self::BodyIncomplete => "body-incomplete",
-            Self::BodyTimeout => "body-timeout",
-            Self::TooManyUploads => "too-many-uploads",
-            Self::FunctionFailed => "function-failed",
-            Self::FunctionTimeout => "function-timeout",
-            Self::RateLimited { .. } => "rate-limited",
-            Self::Overloaded => "overloaded",
+            Self::BadPath(_) | Self::BadTarget | Self::BadHost | Self::BodyIncomplete => {
+                ErrorCode::BadRequest
+            }
+            Self::RouteNotFound => ErrorCode::RouteNotFound,
+            Self::MethodNotSupported => ErrorCode::MethodNotAllowed,
+            Self::TargetTooLong => ErrorCode::TargetTooLong,
+            Self::HeadTooLarge => ErrorCode::HeadersTooLarge,
+            Self::BodyTooLarge => ErrorCode::BodyTooLarge,
+            Self::BodyTimeout => ErrorCode::BodyTimeout,
+            Self::TooManyUploads => ErrorCode::TooManyUploads,
+            Self::FunctionFailed => ErrorCode::FunctionFailed,
+            Self::FunctionTimeout => ErrorCode::FunctionTimeout,
+            Self::RateLimited { .. } => ErrorCode::RateLimited,
+            Self::Overloaded => ErrorCode::Unavailable,
         }
     }
 
     /// The HTTP status.
     pub(crate) fn status(self) -> StatusCode {
-        match self {
-            Self::BadPath | Self::BadHost | Self::BodyIncomplete => StatusCode::BAD_REQUEST,
-            Self::RouteNotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotSupported => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::TooManyUploads | Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::FunctionFailed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::FunctionTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
-    fn title(self) -> &'static str {
-        match self {
-            Self::BadPath => "The path is not well-formed",
-            Self::BadHost => "The host is not well-formed",
-            Self::RouteNotFound => "Nothing is served at this path",
-            Self::MethodNotSupported => "The method is not supported",
-            Self::TargetTooLong => "The request target is too long",
-            Self::HeadTooLarge => "The request has too many or too long headers",
-            Self::BodyTooLarge => "The request body is too large",
-            Self::BodyIncomplete => "The request body is incomplete",
-            Self::BodyTimeout => "The request body did not come in time",
-            Self::TooManyUploads => "Too many request bodies of this client are on their way",
-            Self::FunctionFailed => "The function failed",
-            Self::FunctionTimeout => "The function did not answer in time",
-            Self::RateLimited { .. } => "The client makes too many requests",
-            Self::Overloaded => "Too many requests are in progress",
-        }
+        StatusCode::from_u16(self.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn detail(self) -> String {
         match self {
-            Self::BadPath => "each % must be followed by two hexadecimal digits".to_owned(),
+            Self::BadPath(reason) => reason.to_string(),
+            Self::BadTarget => "the request target is not a URI".to_owned(),
             Self::BadHost => {
                 "there must be one Host header: a host and, if need be, a port".to_owned()
             }
@@ -129,29 +103,12 @@ impl Problem {
         }
     }
 
-    /// The answer, with the trace id in its body.
-    pub(crate) fn response(self, trace: &TraceId) -> Response<Bytes> {
-        let body = serde_json::json!({
-            "type": format!("urn:tiffin:problem:{}", self.code()),
-            "title": self.title(),
-            "status": self.status().as_u16(),
-            "detail": self.detail(),
-            "code": self.code(),
-            "trace_id": trace.to_string(),
-        });
-        let mut response = Response::new(Bytes::from(body.to_string()));
-        *response.status_mut() = self.status();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fn retry_after_s(self) -> Option<u64> {
         match self {
-            Self::Overloaded | Self::TooManyUploads => {
-                headers.insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_SECONDS));
-            }
-            Self::RateLimited { retry_after_s } => {
-                headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_s));
-            }
-            Self::BadPath
+            Self::Overloaded | Self::TooManyUploads => Some(limits::RETRY_AFTER_SECONDS),
+            Self::RateLimited { retry_after_s } => Some(retry_after_s.into()),
+            Self::BadPath(_)
+            | Self::BadTarget
             | Self::BadHost
             | Self::RouteNotFound
             | Self::MethodNotSupported
@@ -161,7 +118,25 @@ impl Problem {
             | Self::BodyIncomplete
             | Self::BodyTimeout
             | Self::FunctionFailed
-            | Self::FunctionTimeout => {}
+            | Self::FunctionTimeout => None,
+        }
+    }
+
+    /// The answer, with the trace id in its body.
+    pub(crate) fn response(self, trace: &TraceId) -> Response<Bytes> {
+        let said = problem::Problem {
+            retry_after_s: self.retry_after_s(),
+            trace_id: Some(trace.to_string()),
+            ..problem::Problem::new(self.code(), self.detail())
+        };
+        let body = serde_json::to_vec(&said).expect("a problem has strings and numbers only");
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(retry_after_s) = self.retry_after_s() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_s));
         }
         response
     }

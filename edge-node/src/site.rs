@@ -22,6 +22,7 @@ use crate::instances::Pool;
 use crate::manifest::{StaticResponse, Target, Trigger};
 use crate::problem::Problem;
 use crate::router::{Match, Router, WELL_KNOWN_PREFIX, is_health};
+use crate::server::canonicalize;
 use crate::trace::Trace;
 
 /// The client address that Spin gives to a component called by another.
@@ -223,6 +224,9 @@ impl Site {
         let (mut head, body) = request.into_parts();
         strip_spin_headers(&mut head.headers);
         let trace = Trace::from_headers(&head.headers);
+        if let Err(problem) = canonicalize(&mut head.uri) {
+            return Answered::problem(problem, &trace).response;
+        }
         if let Some(choice) = self.choose(&head, None) {
             head.extensions.insert(choice);
         }

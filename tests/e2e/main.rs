@@ -10,3 +10,4 @@ mod menus;
 mod ordering;
 mod outage;
 mod risk;
+mod spellings;

@@ -19,6 +19,7 @@ pub mod import;
 pub mod known_ids;
 pub mod money;
 pub mod order;
+pub mod path;
 pub mod payment;
 pub mod problem;
 pub mod quote;

@@ -111,8 +111,12 @@ error_codes! {
     CouponExpired = "coupon-expired", 410, "The coupon's time is over";
     /// The coupon was withdrawn.
     CouponVoided = "coupon-voided", 410, "The coupon was withdrawn";
+    /// The body did not come in time.
+    BodyTimeout = "body-timeout", 408, "The body did not come in time";
     /// The body is over the limit.
     BodyTooLarge = "body-too-large", 413, "The body is too large";
+    /// Path and query are over the limit.
+    TargetTooLong = "target-too-long", 414, "The request target is too long";
     /// The body is not in the media type it has to be.
     UnsupportedMediaType = "unsupported-media-type", 415, "The body has the wrong media type";
     /// One or more fields are wrong; `errors` names each.
@@ -135,20 +139,34 @@ error_codes! {
     ImportRejected = "import-rejected", 422, "The import has bad rows; nothing was loaded";
     /// Too many requests of one client in a short time.
     RateLimited = "rate-limited", 429, "Too many requests; wait a moment";
+    /// The client is slow with too many bodies at a time.
+    TooManyUploads = "too-many-uploads", 429, "Too many request bodies of this client are on their way";
     /// Headers are over the limit.
     HeadersTooLarge = "headers-too-large", 431, "The headers are too large";
     /// A defect on our side. Sending the request again under its Idempotency-Key is safe, but unlikely to
     /// help.
     Internal = "internal", 500, "Something went wrong on our side";
+    /// A function at the edge broke off. As with `internal`.
+    FunctionFailed = "function-failed", 500, "The function failed";
     /// The core cannot be reached or is too busy; nothing was done, or a retry with the same key finds out.
     Unavailable = "unavailable", 503, "The service cannot answer right now";
+    /// A function at the edge did not answer in time; what it asked for may have been done.
+    FunctionTimeout = "function-timeout", 504, "The function did not answer in time";
 }
 
 impl ErrorCode {
     /// Whether the very same request may succeed later, with no change on either side: not after a defect,
     /// which a retry meets again.
     pub const fn retryable(self) -> bool {
-        matches!(self, Self::IdempotencyInFlight | Self::RateLimited | Self::Unavailable)
+        matches!(
+            self,
+            Self::IdempotencyInFlight
+                | Self::RateLimited
+                | Self::Unavailable
+                | Self::BodyTimeout
+                | Self::TooManyUploads
+                | Self::FunctionTimeout
+        )
     }
 }
 
@@ -202,6 +220,9 @@ pub struct Problem {
     /// With `price-changed`: a fresh quote at `total_minor`, to order with if the diner agrees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote_id: Option<String>,
+    /// What the occurrence is logged under, if whoever answers says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
 }
 
 impl Problem {
@@ -218,6 +239,7 @@ impl Problem {
             errors: Vec::new(),
             total_minor: None,
             quote_id: None,
+            trace_id: None,
         }
     }
 

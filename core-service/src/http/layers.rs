@@ -7,12 +7,14 @@ use crate::limits;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Uri};
 use std::any::Any;
+use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
+use tiffin_api::path::canonical;
 use tiffin_api::{ErrorCode, Problem};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
@@ -72,6 +74,34 @@ impl Drop for Access {
         self.app.metrics.observe_request(method, route, *status, elapsed);
         let duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         tracing::info!(trace_id, %method, path, route, status, duration_us, "request");
+    }
+}
+
+/// Gives the path its one spelling before the routes see it. What has none is left to [`refuse_other_spellings`], which
+/// is within the log.
+pub async fn canonicalize(mut request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    if let Ok(Cow::Owned(path)) = canonical(uri.path()) {
+        let target = match uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        };
+        let mut parts = uri.clone().into_parts();
+        // Both are always URIs: a path's canonical form is one.
+        parts.path_and_query = target.parse().ok();
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    next.run(request).await
+}
+
+/// Refuses a path that has no canonical form, or is not in it.
+pub async fn refuse_other_spellings(request: Request, next: Next) -> Result<Response, ApiError> {
+    match canonical(request.uri().path()) {
+        Ok(Cow::Borrowed(_)) => Ok(next.run(request).await),
+        Ok(Cow::Owned(_)) => Err(ApiError::internal()),
+        Err(reason) => Err(Problem::new(ErrorCode::BadRequest, reason.to_string()).into()),
     }
 }
 

@@ -244,7 +244,7 @@ mod tests {
         for (uri, code) in [
             ("/v1/stores/abc", ErrorCode::StoreNotFound),
             ("/v1/stores/007/menu", ErrorCode::StoreNotFound),
-            ("/v1/stores/1%2Fmenu", ErrorCode::StoreNotFound),
+            ("/v1/stores/1%2Fmenu", ErrorCode::BadRequest),
             ("/v1/stores/%zz", ErrorCode::BadRequest),
             ("/v1/stores/42/hours", ErrorCode::RouteNotFound),
             ("/v1/stores/42/menu/1", ErrorCode::RouteNotFound),

@@ -81,7 +81,7 @@ impl Access {
         self.status = response.status().as_u16();
         self.component = component.map(|edition| Arc::clone(edition.component()));
         (self.route, self.cache) = (route, cache);
-        self.problem = problem.map(|problem| problem.code());
+        self.problem = problem.map(|problem| problem.code().as_str());
         strip_hop_by_hop(response.headers_mut());
         if let Some(version) = version.filter(|_| self.component.is_some()) {
             let value = HeaderValue::try_from(&*version).expect("its characters were checked");

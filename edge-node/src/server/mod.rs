@@ -36,6 +36,7 @@ pub use self::clients::ClientLimits;
 use self::clients::Clients;
 use self::express::Ready;
 use self::inbound::{Intake, Upload};
+pub(crate) use self::screen::canonicalize;
 pub(crate) use self::tls::Tls;
 pub use self::tls::{TlsError, TlsFiles};
 use crate::deployment::Current;

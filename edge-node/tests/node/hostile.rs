@@ -159,7 +159,7 @@ async fn too_many_at_once_are_told_to_come_back() {
     assert_eq!(served.len(), edge_node::limits::DEFAULT_COMPONENT_REQUESTS);
     for answer in &refused {
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(answer.code(), "overloaded");
+        assert_eq!(answer.code(), "unavailable");
         assert_eq!(answer.headers["retry-after"], "1");
     }
     assert_eq!(node.get("/good/ok").await.body, "ok");

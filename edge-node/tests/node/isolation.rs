@@ -75,7 +75,7 @@ async fn a_component_that_hoards_instances_leaves_the_others_theirs() {
         assert_eq!(node.get("/bad/linger").await.status, StatusCode::OK);
     }
     let refused = node.get("/bad/linger").await;
-    assert_eq!(refused.code(), "overloaded");
+    assert_eq!(refused.code(), "unavailable");
     assert_eq!(refused.headers["retry-after"], "1");
     node.until_metrics(r#"edge_instances_live{component="bad"} 8"#).await;
     assert_eq!(node.get("/good/ok").await.body, "ok");
@@ -147,7 +147,7 @@ async fn hints_bound_requests_queue_and_instances() {
         // Two at work; the third waits, and so a fourth may not.
         node.until_metrics(r#"edge_outbound_in_flight{component="a"} 2"#).await;
         node.until_metrics("edge_requests_in_flight 3").await;
-        assert_eq!(node.get("/a/ok").await.code(), "overloaded");
+        assert_eq!(node.get("/a/ok").await.code(), "unavailable");
     };
     tokio::select! {
         _ = asked => panic!("the upstream does not answer"),
