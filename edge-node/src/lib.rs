@@ -51,6 +51,7 @@ mod site;
 pub mod top;
 mod trace;
 
+pub use self::admin::AdminAccess;
 pub use self::compile::{LoadError, compose_application};
 pub use self::compose::ComposeError;
 pub use self::diagnostic::{ConfigError, Diagnostic, Position, Severity};

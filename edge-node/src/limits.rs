@@ -367,6 +367,8 @@ pub const MAX_REFRESHES: usize = 256;
 pub const MIN_COMPRESSED_BODY_BYTES: usize = 512;
 /// Bodies that are compressed at a time; beyond, they are sent as they are.
 pub const MAX_COMPRESSORS: usize = 4;
+/// Bytes of the admin listener's token.
+pub const MAX_ADMIN_TOKEN_BYTES: usize = 4 << 10;
 /// Bytes of one purge on the admin listener.
 pub const MAX_PURGE_BYTES: usize = 64 << 10;
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use edge_node::check::{self, CheckOptions};
 use edge_node::{
-    ClientLimits, FeedError, FeedOptions, FeedToken, Node, Options, Severity, TlsFiles,
-    UpstreamOptions, VariableSource, top,
+    AdminAccess, ClientLimits, FeedError, FeedOptions, FeedToken, Node, Options, Severity,
+    TlsFiles, UpstreamOptions, VariableSource, top,
 };
 use tiffin_process::{log, stdin};
 use tokio::signal::unix::{SignalKind, signal};
@@ -120,6 +120,9 @@ struct Up {
 
     #[command(flatten)]
     clients: ClientLimits,
+
+    #[command(flatten)]
+    admin_access: AdminAccess,
 
     /// Stop when standard input ends: a parent that dies takes the node with it.
     #[arg(long)]
@@ -259,6 +262,7 @@ async fn run(up: Up) -> anyhow::Result<()> {
         drain_delay: Duration::from_secs(up.drain_delay),
         tls: up.tls_cert.zip(up.tls_key).map(|(cert, key)| TlsFiles { cert, key }),
         clients: up.clients,
+        admin_access: up.admin_access,
     })
     .await?;
     let mut closed = std::pin::pin!(stdin::closed());

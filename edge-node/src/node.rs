@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::AdminAccess;
 use crate::cache::Cache;
 use crate::compile::LoadError;
 use crate::deployment::{Deployment, Origin, Plan, Told};
@@ -56,6 +57,8 @@ pub struct Options {
     pub tls: Option<TlsFiles>,
     /// How much one client may ask.
     pub clients: ClientLimits,
+    /// Who may purge and reload.
+    pub admin_access: AdminAccess,
 }
 
 impl Options {
@@ -77,6 +80,7 @@ impl Options {
             drain_delay: Duration::ZERO,
             tls: None,
             clients: ClientLimits::default(),
+            admin_access: AdminAccess::default(),
         }
     }
 }
@@ -120,6 +124,14 @@ pub enum StartError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The file with the admin listener's token cannot be used.
+    #[error("{} has no token for the admin address ({reason}); name another file with --admin-token-file", file.display())]
+    AdminToken {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The engine cannot run on this machine.
     #[error("the WebAssembly engine cannot start: {0}")]
     Engine(String),
@@ -173,7 +185,8 @@ impl Node {
         let start = Instant::now();
         let Options { listen, admin, watch, drain_delay, feed: follows, tls, .. } = options;
         let Options { manifest, runtime_config, cache_dir, variables, .. } = options;
-        let Options { upstreams, upstream_ca, clients, .. } = options;
+        let Options { upstreams, upstream_ca, clients, admin_access: access, .. } = options;
+        access.check().await?;
         let origin = Origin { manifest, runtime_config, cache_dir, variables };
         let plan = Plan::read(&origin)?;
         let tls = tls.map(Tls::load).transpose()?.map(Arc::new);
@@ -207,9 +220,15 @@ impl Node {
             helpers.spawn(feed::follow(follows, cache, known, status));
         }
         let (for_admin, its_life) = (Arc::clone(&reloader), Arc::clone(&life));
-        let admin =
-            admin::Admin { metrics, cache, feed: feed_status, reloader: for_admin, life: its_life };
-        helpers.spawn(admin::serve(admin_listener, admin));
+        let admin = admin::Admin {
+            metrics,
+            cache,
+            feed: feed_status,
+            reloader: for_admin,
+            life: its_life,
+            access,
+        };
+        helpers.spawn(admin::serve(admin_listener, admin_address, admin));
         if watch {
             helpers.spawn(Arc::clone(&reloader).watch_application());
         }

@@ -2,13 +2,18 @@
 //!
 //! A purge is JSON, `{"tags": ["store:7"], "kind": "soft"}` or `{"all": true}`; without a kind it is hard. The 204 leaves when
 //! it is in effect: whoever asks after that is not given what it named. A reload answers when it is in effect, or with a
-//! problem that says why everything is as it was. `/readyz` names the application that is served.
+//! problem that says why everything is as it was. `/readyz` names the application that is served. Who may ask is
+//! decided by [`guard`].
+
+mod guard;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -18,6 +23,8 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+pub use self::guard::AdminAccess;
+use self::guard::{Guard, Refusal};
 use crate::cache::{Cache, Purge};
 use crate::metrics::Metrics;
 use crate::node::Lifecycle;
@@ -42,11 +49,20 @@ pub(crate) struct Admin {
     pub(crate) reloader: Arc<Reloader>,
     /// Turns `/readyz` to 503, so that a balancer looks elsewhere while requests in progress finish.
     pub(crate) life: Arc<Lifecycle>,
+    /// Who may use it.
+    pub(crate) access: AdminAccess,
 }
 
-/// Serves until the task is dropped.
-pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
-    let admin = Arc::new(admin);
+/// The listener at work.
+struct Service {
+    admin: Admin,
+    guard: Guard,
+}
+
+/// Serves until the task is dropped. `bound` is the listener's address.
+pub(crate) async fn serve(listener: TcpListener, bound: SocketAddr, admin: Admin) {
+    let guard = Guard::new(admin.access.clone(), bound);
+    let admin = Arc::new(Service { admin, guard });
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(limits::ACCEPT_PAUSE).await;
@@ -69,9 +85,23 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin) {
     }
 }
 
-impl Admin {
+impl Service {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        match request.uri().path() {
+        let (head, body) = request.into_parts();
+        if let Err(Refusal(status, why)) = self.guard.check(&head).await {
+            let mut response = response(status, TEXT, why);
+            if status == StatusCode::UNAUTHORIZED {
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            return response;
+        }
+        self.admin.answer(&head, body).await
+    }
+}
+
+impl Admin {
+    async fn answer(&self, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
+        match head.uri.path() {
             "/metrics" => {
                 self.cache.measure();
                 match self.metrics.text() {
@@ -81,8 +111,8 @@ impl Admin {
             }
             "/healthz" => response(StatusCode::OK, TEXT, "ok\n"),
             "/readyz" => self.readiness(),
-            "/purge" if request.method() == Method::POST => self.purge(request.into_body()).await,
-            "/reload" if request.method() == Method::POST => self.reload().await,
+            "/purge" if head.method == Method::POST => self.purge(body).await,
+            "/reload" if head.method == Method::POST => self.reload().await,
             "/purge" | "/reload" => {
                 let mut response = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, "use POST\n");
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
