@@ -51,6 +51,11 @@ mod site;
 pub mod top;
 mod trace;
 
+/// The program's allocator also in tests, which measure what it takes.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub use self::admin::AdminAccess;
 pub use self::compile::{LoadError, compose_application};
 pub use self::compose::ComposeError;

@@ -333,12 +333,14 @@ pub const STORE_SCAN_KEYS: usize = 1_000;
 
 // --- the shared cache ----------------------------------------------------------------------------
 
-/// Bytes of all stored answers; what is used least goes first.
+/// Memory of all stored answers, as the process takes it; what is used least goes first.
 pub const MAX_CACHE_BYTES: u64 = 256 << 20;
 /// Bytes of one stored body; a longer one is passed on as it comes. Each fetch in progress may hold as much.
 pub const MAX_CACHED_BODY_BYTES: usize = 1 << 20;
-/// What one entry costs beside its key, headers and bodies.
-pub const CACHE_ENTRY_OVERHEAD_BYTES: usize = 1_024;
+/// What the map around the entries costs for each of its keys: its nodes, locks and counters. Measured.
+pub const CACHE_SLOT_OVERHEAD_BYTES: usize = 240;
+/// After a body as long as that was stored, what is too much goes at once, and not a batch later.
+pub const MIN_BODY_BYTES_TO_TIDY: usize = 16 << 10;
 /// Variants of one URI; the one stored first goes first.
 pub const MAX_CACHE_VARIANTS: usize = 16;
 /// Headers that one answer may vary by; one that names more is not stored.

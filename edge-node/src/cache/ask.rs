@@ -8,7 +8,9 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
@@ -251,7 +253,9 @@ fn not_modified(mut answered: Answered, method: &Method, request: &HeaderMap) ->
     if *method != Method::GET || answered.response.status() != StatusCode::OK {
         return answered;
     }
-    let Some(held) = held_coding(request, tag, headers, Coding::Identity) else { return answered };
+    let Some(held) = held_coding(request, tag, headers.get(LAST_MODIFIED), Coding::Identity) else {
+        return answered;
+    };
     let tag = tag.and_then(|tag| HeaderValue::try_from(tag_in(held, tag)).ok());
     *answered.response.status_mut() = StatusCode::NOT_MODIFIED;
     *answered.response.body_mut() = full(Bytes::new());

@@ -7,7 +7,7 @@
 
 use std::time::SystemTime;
 
-use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue};
 
 use super::encode::{Coding, MADE};
@@ -22,12 +22,17 @@ pub(super) fn tag_in(coding: Coding, tag: &str) -> String {
     }
 }
 
-/// Whether the client has what is stored, whose tag is `tag`: then in which coding it holds it; `selected` is what it
+/// Whether a request asks only for what the client does not have.
+pub(super) fn is_conditional(request: &HeaderMap) -> bool {
+    request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE)
+}
+
+/// Whether the client has what is stored, whose tag is `tag` and which is of the moment `modified`: then in which coding it holds it; `selected` is what it
 /// would be sent, and what it is told if it does not say.
 pub(super) fn held_coding(
     request: &HeaderMap,
     tag: Option<&str>,
-    stored: &HeaderMap,
+    modified: Option<&HeaderValue>,
     selected: Coding,
 ) -> Option<Coding> {
     if request.contains_key(IF_NONE_MATCH) {
@@ -36,7 +41,7 @@ pub(super) fn held_coding(
         return lists.find_map(|list| matched(list, tag, selected));
     }
     let since = date(request.get(IF_MODIFIED_SINCE)?)?;
-    let modified = date(stored.get(LAST_MODIFIED)?)?;
+    let modified = date(modified?)?;
     (modified <= since).then_some(selected)
 }
 
@@ -70,7 +75,7 @@ fn date(value: &HeaderValue) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
+    use http::{HeaderMap, HeaderValue};
 
     use super::super::encode::Coding::{self, Brotli, Gzip, Identity};
     use super::{held_coding, tag_in};
@@ -111,16 +116,16 @@ mod tests {
         ];
         for (tag, list, expected) in table {
             let request = headers(&[("if-none-match", list)]);
-            let held = held_coding(&request, Some(tag), &HeaderMap::new(), Gzip);
+            let held = held_coding(&request, Some(tag), None, Gzip);
             assert_eq!(held, *expected, "{tag} {list}");
         }
         let any = headers(&[("if-none-match", "\"a\"")]);
-        assert_eq!(held_coding(&any, None, &HeaderMap::new(), Gzip), None, "nothing to compare");
+        assert_eq!(held_coding(&any, None, None, Gzip), None, "nothing to compare");
     }
 
     #[test]
     fn dates_count_only_without_tags() {
-        let stored = headers(&[("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")]);
+        let modified = HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT");
         for (lines, expected) in [
             (vec![("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT")], true),
             (vec![("if-modified-since", "Sunday, 06-Nov-94 08:49:38 GMT")], true),
@@ -135,7 +140,7 @@ mod tests {
             ),
             (vec![], false),
         ] {
-            let held = held_coding(&headers(&lines), Some("\"a\""), &stored, Identity);
+            let held = held_coding(&headers(&lines), Some("\"a\""), Some(&modified), Identity);
             assert_eq!(held.is_some(), expected, "{lines:?}");
         }
     }

@@ -1,50 +1,68 @@
 //! A stored answer, and the answers made from it.
 //!
-//! Everything that a hit needs is prepared: the headers of each coding as one map to clone, with places for what differs
-//! from answer to answer; bodies are shared, never copied. A coding is made when it is first asked for, once, and kept
-//! with the body for as long as that stays the same.
+//! What a hit needs is there, and little else: headers are one piece of memory, bodies are shared, never copied. A coding
+//! is made when it is first asked for, once, and kept with the body for as long as that stays the same.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::header::{
-    AGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY,
+    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG,
+    LAST_MODIFIED, TRANSFER_ENCODING, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::sync::{OnceCell, Semaphore};
 use wasmtime_wasi_http::WasiBody;
 
-use super::conditional::{held_coding, tag_in};
+use super::conditional::{held_coding, is_conditional, tag_in};
 use super::encode::{Coding, is_compressible};
 use super::key::{Read, Secondary};
+use super::lines::Lines;
 use super::policy::{Keep, Lifetime};
 use super::status::{CACHE_STATUS, Status};
 use super::tags::Marks;
+use super::weight::{ARC_BYTES, allocated, shared};
 use crate::body::full;
 use crate::edition::Edition;
-use crate::limits;
-use crate::trace::X_TRACE_ID;
 
 /// The tags of an answer, between spaces; for caches, not for clients.
 pub(crate) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
+/// What is added to `Vary` where the coding is chosen here.
+pub(super) const BY_CODING: &str = "Accept-Encoding";
+/// Headers that an answer has beside those stored: length, coding, `Vary`, age, what the cache did, and the trace's id.
+const OWN_HEADERS: usize = 6;
 /// While a refresh is in progress, in place of the moment of the next one.
 const REFRESHING: i64 = i64::MAX;
 
 /// A body and its codings.
 pub(super) struct Body {
     identity: Bytes,
+    /// None before the first is asked for: most bodies are short, or asked for in no coding.
+    codings: OnceLock<Box<Codings>>,
+    /// It takes more than when it was last weighed.
+    has_grown: AtomicBool,
+}
+
+/// The codings of a body.
+struct Codings {
     /// By [`Coding::index`]; inside, none if the coding is not worth it. That of identity is not used.
-    coded: [OnceCell<Option<Bytes>>; 4],
-    /// What codings may still take: all of them together no more than the body itself, so that the
-    /// entry's weight is known when it is stored.
+    made: [OnceCell<Option<Bytes>>; 4],
+    /// What they may still take: all of them together no more than the body itself.
     room_bytes: AtomicUsize,
+}
+
+impl Codings {
+    fn bytes(&self) -> usize {
+        let made = self.made.iter().filter_map(|cell| cell.get()?.as_ref());
+        allocated(size_of::<Self>()) + made.map(|it| shared(it.len())).sum::<usize>()
+    }
 }
 
 impl Body {
     pub(super) fn new(identity: Bytes) -> Arc<Self> {
-        let room_bytes = AtomicUsize::new(identity.len());
-        Arc::new(Self { identity, coded: Default::default(), room_bytes })
+        let (codings, has_grown) = (OnceLock::new(), AtomicBool::new(false));
+        Arc::new(Self { identity, codings, has_grown })
     }
 
     /// The bytes as the function sent them.
@@ -54,12 +72,16 @@ impl Body {
 
     /// The body in a coding, if that is made; inside, none if it is not worth it.
     pub(super) fn made(&self, coding: Coding) -> Option<Option<Bytes>> {
-        self.coded[coding.index()].get().cloned()
+        self.codings.get()?.made[coding.index()].get().cloned()
     }
 
     /// The body in a coding. None if that is not worth it, or if too many bodies are being compressed.
     async fn in_coding(self: &Arc<Self>, coding: Coding, compressors: &Semaphore) -> Option<Bytes> {
-        let cell = &self.coded[coding.index()];
+        let codings = self.codings.get_or_init(|| {
+            let room_bytes = AtomicUsize::new(self.identity.len());
+            Box::new(Codings { made: Default::default(), room_bytes })
+        });
+        let cell = &codings.made[coding.index()];
         if let Some(made) = cell.get() {
             return made.clone();
         }
@@ -71,10 +93,18 @@ impl Body {
             let take = |room: usize| room.checked_sub(made.len());
             let order = Ordering::Relaxed;
             let is_shorter = made.len() < self.identity.len();
-            let is_kept = is_shorter && self.room_bytes.fetch_update(order, order, take).is_ok();
-            Ok::<_, ()>(is_kept.then(|| Bytes::from(made)))
+            let is_kept = is_shorter && codings.room_bytes.fetch_update(order, order, take).is_ok();
+            self.has_grown.store(true, Ordering::Release);
+            // Without the room that it grew into.
+            Ok::<_, ()>(is_kept.then(|| Bytes::from(made.into_boxed_slice())))
         });
         made.await.ok().cloned().flatten()
+    }
+
+    /// What it takes in memory now.
+    fn bytes(&self) -> usize {
+        let body = allocated(ARC_BYTES + size_of::<Self>()) + shared(self.identity.len());
+        body + self.codings.get().map_or(0, |codings| codings.bytes())
     }
 }
 
@@ -82,9 +112,9 @@ impl Body {
 pub(super) struct Entry {
     pub(super) status: StatusCode,
     /// As the function sent them, without what is told anew each time and what is not for clients.
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Lines,
     /// What caches behind this one said.
-    earlier: Option<HeaderValue>,
+    earlier: Option<Box<HeaderValue>>,
     pub(super) body: Arc<Body>,
     pub(super) variant: Secondary,
     pub(super) keep: Keep,
@@ -95,10 +125,10 @@ pub(super) struct Entry {
     pub(super) component: Option<Arc<Edition>>,
     pub(super) route: Option<Arc<str>>,
     is_compressible: bool,
-    /// The headers of each coding, by [`Coding::index`].
-    prepared: [OnceLock<HeaderMap>; 4],
-    /// The same as bytes; none inside if it cannot be sent as such.
-    pub(super) wire: [OnceLock<Option<Bytes>>; 4],
+    /// It is an ordinary whole answer, whose lines can be sent as they are.
+    pub(super) is_plain: bool,
+    /// Its `Vary` lacks that the coding is chosen here.
+    pub(super) is_varied_by_coding: bool,
     /// When it may next be refreshed, by the cache's clock.
     refresh_from_ms: AtomicI64,
 }
@@ -125,10 +155,15 @@ impl Entry {
             headers.remove(name);
         }
         let is_compressible = is_compressible(&headers, body.identity.len());
+        let is_varied_by_coding = is_compressible && !varies_by_coding(&headers);
+        let is_plain = status == StatusCode::OK
+            && headers.contains_key(DATE)
+            && !headers.contains_key(CONNECTION)
+            && !headers.contains_key(TRANSFER_ENCODING);
         Arc::new(Self {
             status,
-            headers,
-            earlier,
+            headers: Lines::of(&headers),
+            earlier: earlier.map(Box::new),
             body,
             variant,
             keep,
@@ -137,8 +172,8 @@ impl Entry {
             component,
             route,
             is_compressible,
-            prepared: Default::default(),
-            wire: Default::default(),
+            is_plain,
+            is_varied_by_coding,
             refresh_from_ms: AtomicI64::new(i64::MIN),
         })
     }
@@ -158,12 +193,24 @@ impl Entry {
             && (!read.has_cookie || self.keep.is_for_cookies)
     }
 
-    /// About what it takes in memory, its codings included.
+    /// What it takes in memory now, its codings included.
     pub(super) fn bytes(&self) -> usize {
-        let lines = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-        let headers: usize = self.headers.iter().map(lines).sum();
-        let bodies = self.body.identity.len() * if self.is_compressible { 2 } else { 1 };
-        bodies + 2 * headers + self.variant.bytes() + limits::CACHE_ENTRY_OVERHEAD_BYTES
+        let earlier = self
+            .earlier
+            .as_ref()
+            .map_or(0, |earlier| allocated(size_of::<HeaderValue>()) + shared(earlier.len()));
+        allocated(ARC_BYTES + size_of::<Self>())
+            + shared(self.headers.len())
+            + earlier
+            + self.body.bytes()
+            + self.variant.bytes()
+            + allocated(size_of_val(&*self.marks.tags))
+    }
+
+    /// Whether it takes more than when it was last weighed; says so once.
+    pub(super) fn has_grown(&self) -> bool {
+        self.body.has_grown.load(Ordering::Relaxed)
+            && self.body.has_grown.swap(false, Ordering::AcqRel)
     }
 
     /// Takes on its refresh, if nobody has and none failed a moment ago.
@@ -197,11 +244,12 @@ impl Entry {
         compressors: &Semaphore,
     ) -> Response<WasiBody> {
         let mut coding = self.preferred(request);
-        let tag = self.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
-        if self.status == StatusCode::OK
-            && let Some(held) = held_coding(request, tag, &self.headers, coding)
-        {
-            return self.not_modified(held, now_ms, status);
+        if self.status == StatusCode::OK && is_conditional(request) {
+            let [tag, modified] = [ETAG, LAST_MODIFIED].map(|name| self.headers.get(&name));
+            let tag = tag.as_ref().and_then(|tag| tag.to_str().ok());
+            if let Some(held) = held_coding(request, tag, modified.as_ref(), coding) {
+                return self.not_modified(held, now_ms, status);
+            }
         }
         let mut body = self.body.identity.clone();
         if coding != Coding::Identity {
@@ -210,7 +258,7 @@ impl Entry {
                 None => coding = Coding::Identity,
             }
         }
-        let headers = self.prepared(coding, body.len()).clone();
+        let headers = self.prepare(coding, body.len());
         let body = if read.is_head { Bytes::new() } else { body };
         let mut response = Response::new(full(body));
         *response.status_mut() = self.status;
@@ -224,14 +272,9 @@ impl Entry {
         if self.is_compressible { Coding::preferred(request) } else { Coding::Identity }
     }
 
-    /// The headers of a coding whose body has so many bytes.
-    pub(super) fn prepared(&self, coding: Coding, body_bytes: usize) -> &HeaderMap {
-        self.prepared[coding.index()].get_or_init(|| self.prepare(coding, body_bytes))
-    }
-
     /// What is told about this answer, after what caches behind this one said.
     pub(super) fn cache_status(&self, status: &Status) -> HeaderValue {
-        status.header(self.earlier.as_ref())
+        status.header(self.earlier.as_deref())
     }
 
     fn not_modified(&self, held: Coding, now_ms: i64, status: &Status) -> Response<WasiBody> {
@@ -247,24 +290,27 @@ impl Entry {
         response
     }
 
+    /// The entity tag of a coding other than the body as it is, if that has one of its own.
+    pub(super) fn tag_of(&self, coding: Coding) -> Option<HeaderValue> {
+        if coding == Coding::Identity {
+            return None;
+        }
+        let tag = self.headers.get(&ETAG)?;
+        HeaderValue::try_from(tag_in(coding, tag.to_str().ok()?)).ok()
+    }
+
     /// The headers of a coding, with room for those that each answer has of its own.
     fn prepare(&self, coding: Coding, body_bytes: usize) -> HeaderMap {
-        let mut headers = self.headers.clone();
+        let mut headers = self.headers.to_map(OWN_HEADERS);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
         if coding != Coding::Identity {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
-            let tag = headers.get(ETAG).and_then(|tag| tag.to_str().ok());
-            let tag = tag.and_then(|tag| HeaderValue::try_from(tag_in(coding, tag)).ok());
-            if let Some(tag) = tag {
+            if let Some(tag) = self.tag_of(coding) {
                 headers.insert(ETAG, tag);
             }
         }
-        if self.is_compressible && !varies_by_coding(&headers) {
-            headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
-        }
-        // A map that is cloned has no room to spare: what is put over these needs none.
-        for name in [AGE, CACHE_STATUS, X_TRACE_ID] {
-            headers.insert(name, HeaderValue::from_static("-"));
+        if self.is_varied_by_coding {
+            headers.append(VARY, HeaderValue::from_static(BY_CODING));
         }
         headers
     }

@@ -61,8 +61,8 @@ pub(super) fn whole(head: &Parts, held: Option<&Entry>) -> Parts {
     make_unconditional(&mut head.headers);
     let headers = held.map(|entry| &entry.headers);
     for (validator, condition) in [(ETAG, IF_NONE_MATCH), (LAST_MODIFIED, IF_MODIFIED_SINCE)] {
-        if let Some(value) = headers.and_then(|headers| headers.get(validator)) {
-            head.headers.insert(condition, value.clone());
+        if let Some(value) = headers.and_then(|headers| headers.get(&validator)) {
+            head.headers.insert(condition, value);
         }
     }
     head
@@ -184,13 +184,14 @@ impl Filling<'_> {
             let tag = headers.get(ETAG).and_then(|tag| tag.to_str().ok());
             tag.map(|tag| tag.strip_prefix("W/").unwrap_or(tag).to_owned())
         };
-        if opaque(news).is_some_and(|tag| Some(tag) != opaque(&held.headers)) {
+        let held_headers = held.headers.to_map(news.len());
+        if opaque(news).is_some_and(|tag| Some(tag) != opaque(&held_headers)) {
             // It confirms something that it was not asked about: nothing here can be answered with.
             let Answered { component, route, .. } = answered;
             let failed = Answered::problem(Problem::FunctionFailed, trace);
             return Outcome::Failed(Answered { component, route, ..failed });
         }
-        let mut headers = held.headers.clone();
+        let mut headers = held_headers;
         headers.remove(DATE);
         for name in news.keys().filter(|name| !OF_THE_BODY.contains(name)) {
             headers.remove(name);

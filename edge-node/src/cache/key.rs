@@ -10,6 +10,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Uri};
 
+use super::weight::allocated;
 use crate::canary::Choice;
 use crate::limits;
 
@@ -104,7 +105,10 @@ pub(super) fn make_unconditional(headers: &mut HeaderMap) {
 
 /// The headers that chose a variant, and the values they had.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Secondary(Vec<(HeaderName, Option<Vec<u8>>)>);
+pub(super) struct Secondary(Box<[(HeaderName, Option<Value>)]>);
+
+/// All lines of a header as one.
+type Value = Box<[u8]>;
 
 impl Secondary {
     /// What `answer` varies by, with the values of `request`. None if it names too many headers.
@@ -149,24 +153,24 @@ impl Secondary {
         }
     }
 
-    /// About what it takes in memory.
+    /// What it takes in memory, beside itself.
     pub(super) fn bytes(&self) -> usize {
-        self.0
-            .iter()
-            .map(|(name, value)| 64 + name.as_str().len() + value.as_ref().map_or(0, Vec::len))
-            .sum()
+        let value = |value: &Option<Value>| value.as_ref().map_or(0, |it| allocated(it.len()));
+        // Names that are not well-known have a piece of their own.
+        let names = self.0.iter().map(|(name, of)| allocated(name.as_str().len()) + value(of));
+        allocated(size_of_val(&*self.0)) + names.sum::<usize>()
     }
 }
 
 /// All lines of a header as one. Source: RFC 9110, section 5.3.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Value> {
     let mut lines = headers.get_all(name).iter();
     let mut all = lines.next()?.as_bytes().to_vec();
     for line in lines {
         all.extend_from_slice(b", ");
         all.extend_from_slice(line.as_bytes());
     }
-    Some(all)
+    Some(all.into_boxed_slice())
 }
 
 #[cfg(test)]

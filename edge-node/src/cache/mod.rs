@@ -11,7 +11,7 @@
 //! 5. a fetch outlives the client that set it off;
 //! 6. a hit copies no body, takes no lock that is held across a wait, and asks no guest.
 //!
-//! `key` says which requests are alike, `entry` makes answers, `ask` leads or waits, `flight` brings requests together, `fill` is
+//! `key` says which requests are alike, `entry` makes answers of `lines`, `weight` is what it takes, `ask` leads or waits, `flight` brings requests together, `fill` is
 //! one fetch, `wire` makes hits ready to be sent, `encode` and `conditional` spare bytes, `status` tells what happened.
 
 mod ask;
@@ -22,11 +22,16 @@ mod entry;
 mod fill;
 mod flight;
 mod key;
+mod lines;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod memory_tests;
 mod policy;
 mod status;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod weight;
 mod wire;
 
 use std::hash::RandomState;
@@ -58,12 +63,15 @@ use crate::trace::Trace;
 /// Why a stale answer was given.
 const STALE_IF_ERROR: &str = "stale-if-error";
 
+/// What the variants of one URI are kept under.
+type Key = Box<str>;
+
 /// The variants of one URI, the newest first.
 type Variants = Arc<[Arc<Entry>]>;
 
 /// The cache of one node.
 pub(crate) struct Cache {
-    store: Store<String, Variants>,
+    store: Store<Key, Variants>,
     tags: Tags,
     flights: Arc<Flights>,
     unshared: Unshared,
@@ -107,11 +115,16 @@ impl Found {
 impl Cache {
     /// An empty cache.
     pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
-        let weigh = |key: &String, variants: &Variants| {
-            let bytes = key.len() + variants.iter().map(|entry| entry.bytes()).sum::<usize>();
-            u32::try_from(bytes).unwrap_or(u32::MAX)
+        Self::of_bytes(limits::MAX_CACHE_BYTES, metrics)
+    }
+
+    /// One that takes so much memory at most.
+    fn of_bytes(max_bytes: u64, metrics: Arc<Metrics>) -> Arc<Self> {
+        let weigh = |key: &Key, variants: &Variants| {
+            let entries: usize = variants.iter().map(|entry| entry.bytes()).sum();
+            u32::try_from(weight::of_slot(key.len(), variants.len()) + entries).unwrap_or(u32::MAX)
         };
-        let store = Store::builder().max_capacity(limits::MAX_CACHE_BYTES).weigher(weigh).build();
+        let store = Store::builder().max_capacity(max_bytes).weigher(weigh).build();
         Arc::new(Self {
             store,
             tags: Tags::new(),
@@ -249,7 +262,7 @@ impl Cache {
         if self.view(entry) == View::Gone {
             return;
         }
-        self.store.entry_by_ref(key).and_compute_with(|known| {
+        self.store.entry(key.into()).and_compute_with(|known| {
             let known = known.map(moka::Entry::into_value).unwrap_or_default();
             let is_replaced = |known: &Arc<Entry>| known.variant == entry.variant;
             // Of two fetches the one that started later knows more, whichever ends first.
@@ -259,6 +272,19 @@ impl Cache {
             let others = known.iter().filter(|known| !is_replaced(known)).cloned();
             let all = std::iter::once(Arc::clone(entry)).chain(others);
             Op::Put(all.take(limits::MAX_CACHE_VARIANTS).collect::<Variants>())
+        });
+        // Else what is too much goes only with the next some dozens, and those may be megabytes.
+        if entry.body.identity().len() >= limits::MIN_BODY_BYTES_TO_TIDY {
+            self.store.run_pending_tasks();
+        }
+    }
+
+    /// Weighs an entry anew that takes more than before.
+    fn weigh_anew(&self, key: &str, entry: &Arc<Entry>) {
+        self.store.entry(key.into()).and_compute_with(|known| {
+            let known = known.map(moka::Entry::into_value);
+            let is_there = |known: &Variants| known.iter().any(|it| Arc::ptr_eq(it, entry));
+            known.filter(is_there).map_or(Op::Nop, Op::Put)
         });
     }
 
@@ -275,10 +301,19 @@ impl Cache {
     }
 
     /// An answer from an entry; `status` lacks only its freshness.
-    async fn answer(&self, entry: &Entry, read: Read, head: &Parts, status: Status) -> Answered {
+    async fn answer(
+        &self,
+        entry: &Arc<Entry>,
+        read: Read,
+        head: &Parts,
+        status: Status,
+    ) -> Answered {
         let now_ms = self.now_ms();
         let status = Status { ttl_s: Some(entry.lifetime().ttl_s(now_ms)), ..status };
         let response = entry.answer(read, &head.headers, now_ms, &status, &self.compressors).await;
+        if entry.has_grown() {
+            self.weigh_anew(&versioned(head), entry);
+        }
         let (component, route) = (entry.component.clone(), entry.route.clone());
         let cache = Some(self.count(&status));
         Answered { cache, ..Answered::of(response, component, route) }

@@ -652,7 +652,7 @@ async fn what_is_stored_is_measured() {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
     let bytes = metrics.lines().find_map(|line| line.strip_prefix("edge_cache_stored_bytes "));
-    assert!(bytes.unwrap().parse::<usize>().unwrap() > 2 * limits::CACHE_ENTRY_OVERHEAD_BYTES);
+    assert!(bytes.unwrap().parse::<usize>().unwrap() > 2 * limits::CACHE_SLOT_OVERHEAD_BYTES);
 }
 
 /// Readers and a writer race on real threads: whoever asks after a purge was acknowledged sees what it was about, or

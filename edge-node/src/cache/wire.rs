@@ -7,14 +7,16 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AGE, CONNECTION, DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH, TRANSFER_ENCODING};
+use http::HeaderMap;
+use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, VARY};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
 
 use super::Cache;
+use super::conditional::is_conditional;
 use super::encode::Coding;
-use super::entry::Entry;
+use super::entry::{BY_CODING, Entry};
 use super::key::{Asked, primary};
+use super::lines::push;
 use super::policy::Standing;
 use super::status::{CACHE_STATUS, Status};
 use crate::edition::Edition;
@@ -47,8 +49,7 @@ impl Cache {
     /// and absolute, and no body comes after it.
     pub(crate) fn wire_hit(&self, head: &Parts, trace: &Trace) -> Option<WireHit> {
         let Asked::Read(read) = Asked::of(head, false) else { return None };
-        let conditions = [IF_NONE_MATCH, IF_MODIFIED_SINCE];
-        if read.is_head || conditions.iter().any(|it| head.headers.contains_key(it)) {
+        if read.is_head || is_conditional(&head.headers) {
             return None;
         }
         let now_ms = self.now_ms();
@@ -88,33 +89,27 @@ impl Entry {
         status: &Status,
         trace: &Trace,
     ) -> Option<Bytes> {
-        let cell = &self.wire[coding.index()];
-        let lasting = cell.get_or_init(|| self.lasting_lines(coding, body_bytes)).as_ref()?;
-        let mut head = Vec::with_capacity(lasting.len() + OWN_LINES_BYTES);
-        head.extend_from_slice(lasting);
+        if !self.is_plain {
+            return None;
+        }
+        let mut head = Vec::with_capacity(STATUS_LINE.len() + self.headers.len() + OWN_LINES_BYTES);
+        head.extend_from_slice(STATUS_LINE);
+        let tag = self.tag_of(coding);
+        self.headers.copy_to(&mut head, tag.as_ref().map(|_| &ETAG));
+        if let Some(tag) = tag {
+            push(&mut head, &ETAG, tag.as_bytes());
+        }
+        if coding != Coding::Identity {
+            push(&mut head, &CONTENT_ENCODING, coding.name().as_bytes());
+        }
+        if self.is_varied_by_coding {
+            push(&mut head, &VARY, BY_CODING.as_bytes());
+        }
         // Writing to a Vec cannot fail.
-        let _ = write!(head, "{AGE}: {}\r\n{CACHE_STATUS}: ", self.lifetime().age_s(now_ms));
+        let _ = write!(head, "{CONTENT_LENGTH}: {body_bytes}\r\n{AGE}: ");
+        let _ = write!(head, "{}\r\n{CACHE_STATUS}: ", self.lifetime().age_s(now_ms));
         head.extend_from_slice(self.cache_status(status).as_bytes());
         let _ = write!(head, "\r\n{X_TRACE_ID}: {}\r\n\r\n", trace.id);
         Some(head.into())
-    }
-
-    /// The lines that all answers in a coding have in common.
-    fn lasting_lines(&self, coding: Coding, body_bytes: usize) -> Option<Bytes> {
-        let headers = self.prepared(coding, body_bytes);
-        let is_plain = self.status == StatusCode::OK
-            && headers.contains_key(DATE)
-            && !headers.contains_key(CONNECTION)
-            && !headers.contains_key(TRANSFER_ENCODING);
-        let mut lines = STATUS_LINE.to_vec();
-        for (name, value) in headers {
-            if ![AGE, CACHE_STATUS, X_TRACE_ID].contains(name) {
-                lines.extend_from_slice(name.as_str().as_bytes());
-                lines.extend_from_slice(b": ");
-                lines.extend_from_slice(value.as_bytes());
-                lines.extend_from_slice(b"\r\n");
-            }
-        }
-        is_plain.then(|| lines.into())
     }
 }
