@@ -96,7 +96,8 @@ pub struct DayException {
     pub hours: Vec<Span>,
 }
 
-/// A disc in which a store delivers. Where discs overlap, the cheapest fee holds.
+/// A disc in which a store delivers. Where discs overlap, the cheapest fee holds whose minimum is met; if none is, the
+/// lowest minimum is what the basket has to come to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]

@@ -275,25 +275,31 @@ fn fees(store: &StoreRow, fulfilment: &Fulfilment, subtotal_minor: i64) -> Resul
         let detail = "the store does not offer this";
         return Err(PriceError::Invalid(vec![FieldError::at("/fulfilment/kind", detail)]));
     }
-    let zone = match fulfilment {
-        Fulfilment::Pickup => None,
-        Fulfilment::Delivery { location } => {
-            Some(cheapest_zone(store, *location).ok_or(PriceError::OutOfZone)?)
+    let below = |minimum_minor| PriceError::MinimumNotMet { subtotal_minor, minimum_minor };
+    match fulfilment {
+        Fulfilment::Pickup if subtotal_minor < store.minimum_minor => {
+            Err(below(store.minimum_minor))
         }
-    };
-    let minimum_minor = zone.map_or(0, |zone| zone.minimum_minor).max(store.minimum_minor);
-    if subtotal_minor < minimum_minor {
-        return Err(PriceError::MinimumNotMet { subtotal_minor, minimum_minor });
+        Fulfilment::Pickup => Ok(0),
+        Fulfilment::Delivery { location } => match zone_fee(store, *location, subtotal_minor) {
+            Ok(fee_minor) => Ok(fee_minor),
+            Err(Some(minimum_minor)) => Err(below(minimum_minor)),
+            Err(None) => Err(PriceError::OutOfZone),
+        },
     }
-    Ok(zone.map_or(0, |zone| zone.fee_minor))
 }
 
-fn cheapest_zone(store: &StoreRow, location: Location) -> Option<&Zone> {
-    store
-        .zones
-        .iter()
-        .filter(|zone| distance_m(zone.center, location) <= f64::from(zone.radius_m))
-        .min_by_key(|zone| (zone.fee_minor, zone.minimum_minor))
+/// The lowest fee of the zones that reach the location and whose minimum is met; else the lowest minimum of those
+/// that reach it, if any does.
+fn zone_fee(store: &StoreRow, location: Location, subtotal_minor: i64) -> Result<i64, Option<i64>> {
+    let reaching = || {
+        let reaches = |zone: &&Zone| distance_m(zone.center, location) <= f64::from(zone.radius_m);
+        let zones = store.zones.iter().filter(reaches);
+        zones.map(|zone| (zone.minimum_minor.max(store.minimum_minor), zone.fee_minor))
+    };
+    let met = reaching().filter(|(minimum_minor, _)| *minimum_minor <= subtotal_minor);
+    let fee_minor = met.map(|(_, fee_minor)| fee_minor).min();
+    fee_minor.ok_or_else(|| reaching().map(|(minimum_minor, _)| minimum_minor).min())
 }
 
 /// Great-circle distance by the haversine formula, m.

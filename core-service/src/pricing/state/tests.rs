@@ -26,7 +26,7 @@ fn exclusive_prices_have_their_tax_added() {
 }
 
 #[test]
-fn the_cheapest_zone_that_reaches_sets_fee_and_minimum() {
+fn a_zone_that_reaches_sets_fee_and_minimum() {
     let far = 52.55; // about 3.3 km north
     let price_at = |lines, lat| price(&store(true), &items(), &delivered(lines, lat));
     assert_eq!(price_at(vec![line(3, 3, &[])], far).unwrap().delivery_fee_minor, 399);
@@ -35,6 +35,37 @@ fn the_cheapest_zone_that_reaches_sets_fee_and_minimum() {
         Err(PriceError::MinimumNotMet { subtotal_minor: 777, minimum_minor: 2000 })
     );
     assert_eq!(price_at(vec![line(3, 3, &[])], 53.0), Err(PriceError::OutOfZone));
+}
+
+#[test]
+fn of_zones_that_overlap_the_cheapest_whose_minimum_is_met_holds() {
+    let zone = |fee_minor, minimum_minor, radius_m| Zone {
+        fee_minor,
+        minimum_minor,
+        radius_m,
+        ..store(true).zones[0].clone()
+    };
+    // Free from 40.00, 1.50 from 25.00, 4.00 from 8.00; the last reaches further. The store's own minimum is 5.00.
+    let zones =
+        vec![zone(0, 4000, 2000), zone(400, 800, 5000), zone(150, 2500, 2000), zone(90, 0, 500)];
+    let store = StoreRow { zones, ..store(true) };
+    let price_at = |units, lat| price(&store, &items(), &delivered(vec![line(3, units, &[])], lat));
+    let fee_at = |units, lat| price_at(units, lat).map(|pricing| pricing.delivery_fee_minor);
+    let below = |subtotal_minor, minimum_minor| {
+        Err(PriceError::MinimumNotMet { subtotal_minor, minimum_minor })
+    };
+    let (near, far, door) = (52.53, 52.55, 52.5201);
+    assert_eq!(fee_at(1, near), below(777, 800), "the lowest of three minimums");
+    assert_eq!(fee_at(2, near), Ok(400));
+    assert_eq!(fee_at(4, near), Ok(150));
+    assert_eq!(fee_at(6, near), Ok(0));
+    assert_eq!(fee_at(6, far), Ok(400), "the others do not reach");
+    assert_eq!(fee_at(1, door), Ok(90));
+    assert_eq!(fee_at(6, door), Ok(0));
+    // The store's own minimum holds in every zone.
+    let strict = StoreRow { minimum_minor: 1000, ..store.clone() };
+    let got = price(&strict, &items(), &delivered(vec![line(3, 1, &[])], door));
+    assert_eq!(got.map(|pricing| pricing.delivery_fee_minor), below(777, 1000));
 }
 
 #[test]
