@@ -137,8 +137,8 @@ pub const REFUND_RETRY_MS: i64 = 30_000;
 pub const FORGET_EVERY_ROUNDS: u32 = 60;
 /// How long a deal stays listed after its end, ms.
 pub const DEAL_LISTED_AFTER_END_MS: i64 = 3_600 * 1_000;
-/// How far ahead opening hours are computed, days.
-pub const HOURS_AHEAD_DAYS: i32 = 8;
+/// How far ahead opening hours are computed, days: past the longest closure that exceptions can make.
+pub const HOURS_AHEAD_DAYS: i32 = 410;
 /// The latest instant that a request or a row may name, ms: the start of the year 3000.
 pub const LATEST_MS: i64 = 32_503_680_000_000;
 /// The most spans of weekly opening hours of one store.
@@ -393,6 +393,7 @@ pub const AUDIT_GATE_PAUSE: Duration = Duration::from_millis(2_500);
 /// The most counters that are looked at again.
 pub const AUDIT_GATE_SUSPECTS: usize = 10_000;
 
+const _: () = assert!(HOURS_AHEAD_DAYS as usize >= HOURS_EXCEPTIONS + 9);
 const _: () = assert!(OUTBOX_PACK_EVENTS as i64 <= FEED_PAGE);
 const _: () = assert!(EDIT_MOST_MS * 10 < KNOWN_IDS_SETTLED_MS);
 const _: () = assert!(REQUEST_TIMEOUT.as_millis() < EDIT_MOST_MS as u128);

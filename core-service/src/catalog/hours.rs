@@ -15,8 +15,7 @@ use crate::limits;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Timestamp, ToSpan as _};
-use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::import::{DayException, DayHours, Span, StoreRow, Weekday};
 
 const DAY_MIN: u16 = 24 * 60;
@@ -26,7 +25,7 @@ const DAYS_BACK: i32 = 2;
 
 /// A span in minutes since local midnight of the day it begins on; `to_min` is greater than `from_min`
 /// and at most a day later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Minutes {
     from_min: u16,
     to_min: u16,
@@ -45,9 +44,50 @@ pub struct Standing {
 #[derive(Debug, Clone)]
 pub struct Schedule {
     zone: TimeZone,
-    /// From Monday on.
+    /// From Monday on, the spans of each day in order.
     weekly: [Vec<Minutes>; 7],
     exceptions: BTreeMap<Date, Vec<Minutes>>,
+    week: Week,
+}
+
+/// What the weekly hours come to by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Week {
+    /// There are none.
+    Closed,
+    /// They never close.
+    Open,
+    /// They open and close.
+    Mixed,
+}
+
+impl Week {
+    fn of(weekly: &[Vec<Minutes>; 7]) -> Self {
+        const MINUTES: u32 = 7 * DAY_MIN as u32;
+        let days = (0_u32..).step_by(usize::from(DAY_MIN)).zip(weekly);
+        let mut spans: Vec<(u32, u32)> = days
+            .flat_map(|(day_min, spans)| {
+                spans.iter().map(move |span| {
+                    (day_min + u32::from(span.from_min), day_min + u32::from(span.to_min))
+                })
+            })
+            .collect();
+        if spans.is_empty() {
+            return Self::Closed;
+        }
+        // What runs past the end of the week is at its beginning.
+        let over = spans.iter().filter_map(|(_, to)| Some((0, to.checked_sub(MINUTES)?)));
+        spans.extend(over.collect::<Vec<_>>());
+        spans.sort_unstable();
+        let mut until = 0;
+        for (from, to) in spans {
+            if from > until {
+                return Self::Mixed;
+            }
+            until = until.max(to);
+        }
+        if until >= MINUTES { Self::Open } else { Self::Mixed }
+    }
 }
 
 impl Schedule {
@@ -58,7 +98,10 @@ impl Schedule {
         let weekly = parse_weekly(&row.hours, &mut faults);
         let exceptions = parse_exceptions(&row.exceptions, &mut faults);
         match zone {
-            Some(zone) if faults.is_empty() => Ok(Self { zone, weekly, exceptions }),
+            Some(zone) if faults.is_empty() => {
+                let week = Week::of(&weekly);
+                Ok(Self { zone, weekly, exceptions, week })
+            }
             Some(_) | None => Err(faults),
         }
     }
@@ -71,7 +114,8 @@ impl Schedule {
             return Err(faults);
         }
         let weekly = std::array::from_fn(|_| minutes.clone());
-        Ok(Self { zone: self.zone.clone(), weekly, exceptions: BTreeMap::new() })
+        let (week, exceptions) = (Week::of(&weekly), BTreeMap::new());
+        Ok(Self { zone: self.zone.clone(), weekly, exceptions, week })
     }
 
     /// Where it stands at an instant. Instants outside `0..=`[`limits::LATEST_MS`] count as the nearest
@@ -82,42 +126,74 @@ impl Schedule {
             return Standing { open: false, changes_at_ms: None };
         };
         let today = self.zone.to_datetime(instant).date();
-        // One day more than the horizon, so that what is open all along ends beyond it.
-        let intervals = self.intervals(today, -DAYS_BACK..=limits::HOURS_AHEAD_DAYS + 1);
-        let horizon_ms = at_ms + i64::from(limits::HOURS_AHEAD_DAYS) * DAY_MS;
-        let current = intervals.iter().find(|(_, to_ms)| *to_ms > at_ms);
-        let (open, change_ms) = match current {
-            Some((from_ms, to_ms)) if *from_ms <= at_ms => (true, Some(*to_ms)),
-            Some((from_ms, _)) => (false, Some(*from_ms)),
+        let (open, change_ms) = match self.interval_after(today, at_ms) {
+            Some((from_ms, to_ms)) if from_ms <= at_ms => (true, Some(to_ms)),
+            Some((from_ms, _)) => (false, Some(from_ms)),
             None => (false, None),
         };
+        let horizon_ms = at_ms + i64::from(limits::HOURS_AHEAD_DAYS) * DAY_MS;
         Standing { open, changes_at_ms: change_ms.filter(|ms| *ms <= horizon_ms) }
     }
 
-    /// The intervals of the days around `today`, in order, none touching the next.
-    fn intervals(&self, today: Date, days: RangeInclusive<i32>) -> Vec<(i64, i64)> {
-        let mut intervals = Vec::new();
-        for date in days.filter_map(|day| today.checked_add(day.days()).ok()) {
+    /// The first interval that ends after `at_ms`, an instant of `today`. What it looks at ends with it, so its cost
+    /// is that of the days until the next change, and of the exceptions where the weekly hours never change.
+    fn interval_after(&self, today: Date, at_ms: i64) -> Option<(i64, i64)> {
+        let mut found: Option<(i64, i64)> = None;
+        let mut before: Option<Date> = None;
+        for date in self.dates(today) {
+            // Between dates that are left out the weekly hours hold, which never close.
+            let skipped = before.is_some_and(|before| before.tomorrow().ok() != Some(date));
+            let joined = skipped && self.week == Week::Open;
+            before = Some(date);
             for span in self.spans_of(date) {
-                let from_ms = self.instant_ms(date, span.from_min);
-                let to_ms = self.instant_ms(date, span.to_min);
-                if let (Some(from_ms), Some(to_ms)) = (from_ms, to_ms) {
-                    intervals.push((from_ms, to_ms));
+                let ends =
+                    (self.instant_ms(date, span.from_min), self.instant_ms(date, span.to_min));
+                // An empty interval is a span that a clock change skipped whole.
+                let (Some(from_ms), Some(to_ms)) = ends else { continue };
+                if from_ms >= to_ms {
+                    continue;
+                }
+                match &mut found {
+                    Some((_, until_ms)) if joined || from_ms <= *until_ms => {
+                        *until_ms = to_ms.max(*until_ms);
+                    }
+                    // Spans are in order: none that comes later begins before this one.
+                    Some(done) if done.1 > at_ms => return found,
+                    Some(_) | None => found = Some((from_ms, to_ms)),
                 }
             }
-        }
-        intervals.sort_unstable();
-        let mut merged: Vec<(i64, i64)> = Vec::with_capacity(intervals.len());
-        // An empty interval is a span that a clock change skipped whole.
-        for (from_ms, to_ms) in intervals.into_iter().filter(|(from_ms, to_ms)| from_ms < to_ms) {
-            match merged.last_mut() {
-                Some((_, last_to_ms)) if from_ms <= *last_to_ms => {
-                    *last_to_ms = to_ms.max(*last_to_ms);
-                }
-                Some(_) | None => merged.push((from_ms, to_ms)),
+            // It opens then, whenever it closes again.
+            if found.is_some_and(|(from_ms, _)| from_ms > at_ms) {
+                return found;
             }
         }
-        merged
+        match found {
+            // The weekly hours go on.
+            Some((from_ms, _)) if self.week == Week::Open => Some((from_ms, i64::MAX)),
+            Some((_, to_ms)) if to_ms > at_ms => found,
+            Some(_) | None => None,
+        }
+    }
+
+    /// The dates that can tell how things stand within the horizon, in order. Where the weekly hours never change,
+    /// these are today's and the exceptions, with what they meet.
+    fn dates(&self, today: Date) -> Box<dyn Iterator<Item = Date> + '_> {
+        let day = move |days: i32| today.checked_add(days.days()).ok();
+        // One day more than the horizon, so that what is open all along ends beyond it.
+        let (first, last) = (-DAYS_BACK, limits::HOURS_AHEAD_DAYS + 1);
+        if self.week == Week::Mixed {
+            return Box::new((first..=last).filter_map(day));
+        }
+        let first_date = day(first).unwrap_or(Date::MIN);
+        let last_date = day(last).unwrap_or(Date::MAX);
+        let from = day(2 * first).unwrap_or(Date::MIN);
+        let exceptions = self.exceptions.range(from..=last_date);
+        let around = exceptions.flat_map(|(date, _)| {
+            (-DAYS_BACK..=DAYS_BACK).filter_map(|days| date.checked_add(days.days()).ok())
+        });
+        let near = (first..=DAYS_BACK).filter_map(day);
+        let dates: BTreeSet<Date> = near.chain(around).filter(|date| *date >= first_date).collect();
+        Box::new(dates.into_iter())
     }
 
     fn spans_of(&self, date: Date) -> &[Minutes] {
@@ -175,6 +251,7 @@ fn parse_weekly(hours: &[DayHours], faults: &mut Faults) -> [Vec<Minutes>; 7] {
             weekly[day_index(*day)].push(span);
         }
     }
+    weekly.iter_mut().for_each(|spans| spans.sort_unstable());
     weekly
 }
 
@@ -201,11 +278,13 @@ fn parse_exceptions(
 fn parse_spans(spans: &[Span], pointer: &str, faults: &mut Faults) -> Vec<Minutes> {
     faults.at_most(spans.len(), limits::DAY_SPANS, pointer);
     let entries = spans.iter().enumerate();
-    entries
+    let mut minutes: Vec<_> = entries
         .filter_map(|(index, span)| {
             parse_span(&span.from, &span.to, &format!("{pointer}/{index}"), faults)
         })
-        .collect()
+        .collect();
+    minutes.sort_unstable();
+    minutes
 }
 
 fn parse_span(from: &str, to: &str, pointer: &str, faults: &mut Faults) -> Option<Minutes> {

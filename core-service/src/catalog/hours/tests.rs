@@ -134,9 +134,73 @@ fn an_exception_breaks_up_what_is_otherwise_always_open() {
     check(
         &schedule,
         &[
-            ("2026-12-16T12:00:00Z", true, None), // beyond the horizon
+            ("2025-11-09T12:00:00Z", true, None), // beyond the horizon
+            ("2025-11-10T12:00:00Z", true, Some("2026-12-24T23:00:00Z")),
             ("2026-12-20T12:00:00Z", true, Some("2026-12-24T23:00:00Z")),
             ("2026-12-25T12:00:00Z", false, Some("2026-12-25T23:00:00Z")),
+        ],
+    );
+}
+
+/// Exceptions without hours on so many dates.
+fn closed(first: &str, days: i32) -> Vec<DayException> {
+    let first: Date = first.parse().unwrap();
+    let date = |day: i32| first.checked_add(day.days()).unwrap().to_string();
+    (0..days).map(|day| exception(&date(day), &[])).collect()
+}
+
+#[test]
+fn the_end_of_a_long_closure_is_told() {
+    let weekly = [hours(&ALL_DAYS[1..5], "12:00", "15:00")];
+    // Three weeks of summer, from Monday on; Tuesday, 2027-07-27, is the first day again. Madrid is at +2 then.
+    let schedule = parse("Europe/Madrid", &weekly, &closed("2027-07-05", 21)).unwrap();
+    check(
+        &schedule,
+        &[
+            ("2027-07-02T13:00:00Z", false, Some("2027-07-27T10:00:00Z")),
+            ("2027-07-02T12:59:59Z", true, Some("2027-07-02T13:00:00Z")),
+            ("2027-07-20T10:30:00Z", false, Some("2027-07-27T10:00:00Z")),
+            ("2027-07-27T10:00:00Z", true, Some("2027-07-27T13:00:00Z")),
+        ],
+    );
+    let most = i32::try_from(limits::HOURS_EXCEPTIONS).unwrap();
+    let year = parse("Europe/Madrid", &weekly, &closed("2027-01-01", most)).unwrap();
+    // The 400th day of closure is 2028-02-04, a Friday.
+    check(&year, &[("2026-12-31T14:00:00Z", false, Some("2028-02-08T11:00:00Z"))]);
+}
+
+#[test]
+fn whatever_never_closes_tells_of_a_closure_next_year() {
+    for daily in ["00:00", "05:30", "23:59"] {
+        let weekly = [hours(&ALL_DAYS, daily, daily)];
+        let mut exceptions = closed("2027-10-09", 2);
+        exceptions.extend(closed("2027-11-30", 1));
+        let schedule = parse("Asia/Tokyo", &weekly, &exceptions).unwrap();
+        let at = |text: &str| format!("{text}T{daily}:00+09:00");
+        let table = [
+            ("2027-02-01T03:00:00Z".to_owned(), true, Some(at("2027-10-09"))),
+            (at("2027-10-09"), false, Some(at("2027-10-11"))),
+            (at("2027-10-11"), true, Some(at("2027-11-30"))),
+            (at("2027-11-30"), false, Some(at("2027-12-01"))),
+            (at("2027-12-01"), true, None),
+        ];
+        let table: Vec<_> =
+            table.iter().map(|(at, open, next)| (at.as_str(), *open, next.as_deref())).collect();
+        check(&schedule, &table);
+    }
+}
+
+#[test]
+fn whatever_never_opens_tells_of_the_one_day_on_which_it_does() {
+    let fair = exception("2027-09-18", &[("20:00", "02:00"), ("10:00", "16:00")]);
+    let schedule = parse("Europe/Berlin", &[], &[fair]).unwrap();
+    check(
+        &schedule,
+        &[
+            ("2026-09-20T12:00:00Z", false, Some("2027-09-18T08:00:00Z")),
+            ("2027-09-18T14:00:00Z", false, Some("2027-09-18T18:00:00Z")),
+            ("2027-09-18T18:00:00Z", true, Some("2027-09-19T00:00:00Z")),
+            ("2027-09-19T00:00:00Z", false, None),
         ],
     );
 }
@@ -251,6 +315,23 @@ fn any_hours() -> impl Strategy<Value = Vec<DayHours>> {
     )
 }
 
+/// Some dates of the year with other hours, or none.
+fn any_exceptions() -> impl Strategy<Value = Vec<DayException>> {
+    let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+    let spans = prop::collection::vec((0_u16..1440, 0_u16..=1440), 0..3);
+    prop::collection::btree_map(0_i32..500, spans, 0..8).prop_map(move |dates| {
+        let first: Date = "2025-12-30".parse().unwrap();
+        let exception = |(day, spans): (i32, Vec<(u16, u16)>)| DayException {
+            date: first.checked_add(day.days()).unwrap().to_string(),
+            hours: spans
+                .into_iter()
+                .map(|(from, to)| Span { from: clock(from), to: clock(to) })
+                .collect(),
+        };
+        dates.into_iter().map(exception).collect()
+    })
+}
+
 proptest! {
     /// Where no clock changes, the wall clock alone decides: an independent, simpler rule.
     #[test]
@@ -279,18 +360,22 @@ proptest! {
     #[test]
     fn the_next_change_is_the_first_flip(
         weekly in any_hours(),
+        always in any::<bool>(),
+        exceptions in any_exceptions(),
         zone in prop::sample::select(vec!["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
         at_minute in 0_i64..(365 * 1440),
         samples in prop::collection::vec(0.0_f64..1.0, 8),
     ) {
-        let schedule = parse(zone, &weekly, &[]).unwrap();
+        let around_the_clock = || vec![hours(&ALL_DAYS, "06:00", "06:00")];
+        let weekly = if always { around_the_clock() } else { weekly };
+        let schedule = parse(zone, &weekly, &exceptions).unwrap();
         let at_ms = ms("2026-01-01T00:00:00Z") + at_minute * 60_000;
         let standing = schedule.standing_at(at_ms);
         let horizon_ms = at_ms + i64::from(limits::HOURS_AHEAD_DAYS) * DAY_MS;
         let until_ms = standing.changes_at_ms.unwrap_or(horizon_ms);
         prop_assert!(until_ms > at_ms);
         for sample in samples {
-            #[expect(clippy::cast_possible_truncation, reason = "a share of eight days in ms")]
+            #[expect(clippy::cast_possible_truncation, reason = "a share of a year in ms")]
             let inside_ms = at_ms + ((until_ms - at_ms) as f64 * sample) as i64;
             prop_assert_eq!(schedule.standing_at(inside_ms).open, standing.open);
         }
