@@ -3,13 +3,16 @@
 //! A guest's answers pass untouched; only what the node itself refuses or fails looks like this.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use tiffin_api::path::Reason;
-use tiffin_api::{ErrorCode, problem};
+use tiffin_api::{ErrorCode, problem, singleton};
 
 use crate::limits;
 use crate::trace::TraceId;
+
+/// What the node passes on; each function knows its own. Source: RFC 9110, section 15.5.6.
+pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Everything the node answers by itself that is not a success. Owns what is said of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,10 @@ pub(crate) enum Problem {
     BadPath(Reason),
     /// The request target is no URI.
     BadTarget,
+    /// A body in a coding that is not understood: where it ends is not known, so the connection ends.
+    TransferCoding,
+    /// A header that may stand once stands twice.
+    Doubled(&'static str),
     /// The `Host` header is missing, twice there, or no host and port.
     BadHost,
     /// No trigger matches the path.
@@ -53,9 +60,12 @@ impl Problem {
     /// The stable code, which owns status, title and whether a retry helps.
     pub(crate) const fn code(self) -> ErrorCode {
         match self {
-            Self::BadPath(_) | Self::BadTarget | Self::BadHost | Self::BodyIncomplete => {
-                ErrorCode::BadRequest
-            }
+            Self::BadPath(_)
+            | Self::BadTarget
+            | Self::TransferCoding
+            | Self::Doubled(_)
+            | Self::BadHost
+            | Self::BodyIncomplete => ErrorCode::BadRequest,
             Self::RouteNotFound => ErrorCode::RouteNotFound,
             Self::MethodNotSupported => ErrorCode::MethodNotAllowed,
             Self::TargetTooLong => ErrorCode::TargetTooLong,
@@ -79,6 +89,8 @@ impl Problem {
         match self {
             Self::BadPath(reason) => reason.to_string(),
             Self::BadTarget => "the request target is not a URI".to_owned(),
+            Self::TransferCoding => "the only transfer coding is chunked, once".to_owned(),
+            Self::Doubled(field) => singleton::detail(field),
             Self::BadHost => {
                 "there must be one Host header: a host and, if need be, a port".to_owned()
             }
@@ -109,6 +121,8 @@ impl Problem {
             Self::RateLimited { retry_after_s } => Some(retry_after_s.into()),
             Self::BadPath(_)
             | Self::BadTarget
+            | Self::TransferCoding
+            | Self::Doubled(_)
             | Self::BadHost
             | Self::RouteNotFound
             | Self::MethodNotSupported
@@ -120,6 +134,11 @@ impl Problem {
             | Self::FunctionFailed
             | Self::FunctionTimeout => None,
         }
+    }
+
+    /// Whether what follows on the connection cannot be told from this request's body.
+    pub(crate) fn ends_connection(self) -> bool {
+        self == Self::TransferCoding
     }
 
     /// The answer, with the trace id in its body.
@@ -135,6 +154,9 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self == Self::MethodNotSupported {
+            headers.insert(ALLOW, HeaderValue::from_static(METHODS));
+        }
         if let Some(retry_after_s) = self.retry_after_s() {
             headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_s));
         }

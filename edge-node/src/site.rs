@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock, Weak};
 
+use http::header::ALLOW;
 use http::request::Parts;
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use serde::Serialize;
 use wasmtime_wasi_http::WasiBody;
@@ -20,9 +21,9 @@ use crate::canary::{Canaries, Choice};
 use crate::edition::Edition;
 use crate::instances::Pool;
 use crate::manifest::{StaticResponse, Target, Trigger};
-use crate::problem::Problem;
+use crate::problem::{METHODS, Problem};
 use crate::router::{Match, Router, WELL_KNOWN_PREFIX, is_health};
-use crate::server::canonicalize;
+use crate::server::{SERVER, canonicalize};
 use crate::trace::Trace;
 
 /// The client address that Spin gives to a component called by another.
@@ -197,6 +198,12 @@ impl Site {
         if is_health(path) {
             let answered = Answered::of(Response::new(full("OK")), None, None);
             return Routed::Answered(Box::new(answered));
+        }
+        if path == SERVER {
+            let mut response = Response::new(full(""));
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
+            return Routed::Answered(Box::new(Answered::of(response, None, None)));
         }
         let is_reserved = path.starts_with(WELL_KNOWN_PREFIX);
         let Some(found) = self.router.find(path).filter(|_| !is_reserved) else {

@@ -13,6 +13,7 @@ pub mod catalog;
 pub mod coupon;
 pub mod deal;
 pub mod feed;
+pub mod host;
 pub mod id;
 pub mod import;
 #[cfg(feature = "known-ids")]
@@ -23,6 +24,7 @@ pub mod path;
 pub mod payment;
 pub mod problem;
 pub mod quote;
+pub mod singleton;
 pub mod text;
 pub mod time;
 pub mod token;

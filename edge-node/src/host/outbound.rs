@@ -10,10 +10,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{Request, Response};
+use http::{HeaderName, Request, Response};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::OwnedSemaphorePermit;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
+    WasiHttpHooks,
+};
 
 use super::collapse::Collapser;
 use super::upstream::{Client, Patience, UpstreamOptions};
@@ -108,6 +111,10 @@ impl Drop for OutboundPlace {
     }
 }
 
+fn is_forbidden(name: &HeaderName) -> bool {
+    *name != HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name)
+}
+
 /// The hooks of one instance.
 pub(crate) struct Outbound {
     shared: Arc<Shared>,
@@ -141,6 +148,15 @@ impl Outbound {
 }
 
 impl WasiHttpHooks for Outbound {
+    /// A function sees the `Host` it was asked by, as under Spin. On its own requests it is set from their URI.
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        is_forbidden(name)
+    }
+
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(is_forbidden)
+    }
+
     fn send_request(
         &mut self,
         mut request: Request<WasiBody>,

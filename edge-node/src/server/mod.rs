@@ -36,7 +36,7 @@ pub use self::clients::ClientLimits;
 use self::clients::Clients;
 use self::express::Ready;
 use self::inbound::{Intake, Upload};
-pub(crate) use self::screen::canonicalize;
+pub(crate) use self::screen::{SERVER, canonicalize};
 pub(crate) use self::tls::Tls;
 pub use self::tls::{TlsError, TlsFiles};
 use crate::deployment::Current;
@@ -143,9 +143,10 @@ impl Front {
             Ok(request) => self.site.load_full().answer(request, client, owner, &trace).await,
             Err(problem) => Answered::problem(problem, &trace),
         };
+        let is_last = answered.problem.is_some_and(Problem::ends_connection);
         let mut response = access.finish(answered);
         // Whoever comes again is to find another node. HTTP/2 has its own word for that.
-        if self.life.is_draining() && version < Version::HTTP_2 {
+        if (is_last || self.life.is_draining()) && version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

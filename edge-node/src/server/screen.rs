@@ -9,7 +9,9 @@ use http::header::{
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use tiffin_api::host::is_host;
 use tiffin_api::path::canonical;
+use tiffin_api::singleton::doubled;
 
 use crate::limits;
 use crate::problem::Problem;
@@ -28,6 +30,9 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
+/// The target of a request about the server as a whole.
+pub(crate) const SERVER: &str = "*";
+
 /// Makes a client's request fit for the application: absolute URI, clean headers. Its body is not
 /// looked at.
 ///
@@ -44,14 +49,24 @@ pub(super) fn clean(head: &mut Parts, scheme: Scheme) -> Result<(), Problem> {
     if head.headers.len() > limits::MAX_HEADERS || head_bytes(head) > limits::MAX_HEAD_BYTES {
         return Err(Problem::HeadTooLarge);
     }
-    if !target.starts_with('/') {
+    // Source: RFC 9110, section 9.3.7.
+    let is_whole_server = head.method == Method::OPTIONS && target == SERVER;
+    if !target.starts_with('/') && !is_whole_server {
         return Err(Problem::RouteNotFound);
     }
-    head.uri = absolute(head, scheme)?;
-    canonicalize(&mut head.uri)?;
-    if head.version == Version::HTTP_2 {
-        speak_http1(head);
+    if head.headers.get_all(TRANSFER_ENCODING).iter().any(|coding| !is_chunked(coding))
+        || head.headers.get_all(TRANSFER_ENCODING).iter().count() > 1
+    {
+        return Err(Problem::TransferCoding);
     }
+    if let Some(field) = doubled(head.headers.iter().map(|(name, _)| name.as_str())) {
+        return Err(Problem::Doubled(field));
+    }
+    head.uri = absolute(head, scheme)?;
+    if !is_whole_server {
+        canonicalize(&mut head.uri)?;
+    }
+    speak_http1(head);
     strip_spin_headers(&mut head.headers);
     strip_hop_by_hop(&mut head.headers);
     Ok(())
@@ -99,11 +114,19 @@ pub(crate) fn canonicalize(uri: &mut Uri) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The one coding that is understood. hyper looks at the last coding of a list only.
+fn is_chunked(coding: &HeaderValue) -> bool {
+    coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
+}
+
 /// Functions are told of a request as HTTP/1 has it, however it came: with a `Host`, and cookies on one line.
-/// Source: RFC 9113, sections 8.2.3 and 8.3.1.
+/// Source: RFC 9113, sections 8.2.3 and 8.3.1; where a target names a host, that is the one (RFC 9112, section 3.2.2).
 fn speak_http1(head: &mut Parts) {
     let authority = head.uri.authority().map(Authority::as_str);
-    if let Some(Ok(host)) = authority.map(HeaderValue::try_from) {
+    let is_old = head.version < Version::HTTP_11 && !head.headers.contains_key(HOST);
+    if let Some(Ok(host)) = authority.filter(|_| !is_old).map(HeaderValue::try_from)
+        && head.headers.get(HOST) != Some(&host)
+    {
         head.headers.insert(HOST, host);
     }
     let lines: Vec<&[u8]> =
@@ -125,10 +148,10 @@ fn absolute(head: &Parts, scheme: Scheme) -> Result<Uri, Problem> {
         return Err(Problem::BadHost);
     }
     let authority = head.uri.authority().cloned().or(host);
-    // HTTP/1.0 has no Host; Spin says localhost then.
+    // HTTP/1.0 has no Host.
     let authority = authority.unwrap_or_else(|| Authority::from_static("localhost"));
-    // Nobody logs in to a host, and some who read an authority take the user for the host.
-    if authority.as_str().contains('@') {
+    // Among others, nobody logs in to a host, and some who read an authority take the user for the host.
+    if !is_host(authority.as_str()) {
         return Err(Problem::BadHost);
     }
     let mut parts = head.uri.clone().into_parts();
@@ -143,7 +166,7 @@ fn host(head: &Parts) -> Result<Option<Authority>, Problem> {
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => {
             let host = Authority::try_from(host.as_bytes()).map_err(|_| Problem::BadHost)?;
-            if host.as_str().contains('@') { Err(Problem::BadHost) } else { Ok(Some(host)) }
+            if is_host(host.as_str()) { Ok(Some(host)) } else { Err(Problem::BadHost) }
         }
         (None, _) if head.version < Version::HTTP_11 => Ok(None),
         // Its place is `:authority` now.

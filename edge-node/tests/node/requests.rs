@@ -143,7 +143,13 @@ async fn malformed_requests_get_a_clear_4xx() {
         ("a target of 9,000 bytes", get(&format!("/a/{}", "y".repeat(9_000))), "414 "),
         ("TRACE", get("/a/ok").replace("GET", "TRACE"), "405 "),
         ("CONNECT", "CONNECT x:1 HTTP/1.1\r\nhost: x:1\r\n\r\n".to_owned(), "405 "),
-        ("OPTIONS *", get("*").replace("GET", "OPTIONS"), "404 "),
+        ("OPTIONS *", get("*").replace("GET", "OPTIONS"), "204 "),
+        ("GET *", get("*"), "404 "),
+        ("a host with a word for a port", get("/a/ok").replace("host: x", "host: x:http"), "400 "),
+        ("a port of six digits", get("/a/ok").replace("host: x", "host: x:100000"), "400 "),
+        ("an empty host", get("/a/ok").replace("host: x", "host:"), "400 "),
+        ("a list of hosts", get("/a/ok").replace("host: x", "host: x,y"), "400 "),
+        ("a target with a bad host", get("http://x:y/a/ok"), "400 "),
         ("a bad host", get("/a/ok").replace("host: x", "host: a b"), "400 "),
         ("a host with a user", get("/a/ok").replace("host: x", "host: a@b"), "400 "),
         ("a target with a user", get("http://a@b/a/ok"), "400 "),
@@ -225,6 +231,74 @@ async fn health_and_static_answers_come_from_the_node() {
     let counted = r#"edge_requests_total{component="-",route="/teapot",status="4xx"} 1"#;
     assert!(metrics.contains(counted), "{metrics}");
     assert!(metrics.ends_with("# EOF\n"));
+}
+
+/// Of two lines one program reads the first and another the last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_field_that_may_stand_once_is_refused_twice() {
+    let node = node().await;
+    for field in
+        ["Idempotency-Key", "authorization", "Content-Type", "If-Modified-Since", "user-agent"]
+    {
+        for (method, second) in [("GET", "1"), ("POST", "2")] {
+            let lines = format!("host: x\r\n{field}: 1\r\nx-between: 1\r\n{field}: {second}\r\n");
+            let said = node.raw(format!("{method} /a/ok HTTP/1.1\r\n{lines}\r\n").as_bytes()).await;
+            assert!(said.starts_with("HTTP/1.1 400 "), "{method} {field}: {said}");
+            let name = field.to_lowercase();
+            assert!(said.contains(&format!("the header {name} may stand once")), "{said}");
+        }
+    }
+    let lists = "accept: a/b\r\naccept: c/d\r\nif-none-match: \"1\"\r\nif-none-match: \"2\"\r\n";
+    let said = node.raw(format!("GET /a/ok HTTP/1.1\r\nhost: x\r\n{lists}\r\n").as_bytes()).await;
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_in_an_unknown_coding_ends_the_connection() {
+    let node = node().await;
+    let next = "GET /a/ok HTTP/1.1\r\nhost: x\r\n\r\n";
+    for codings in
+        ["chunked, chunked", "gzip, chunked", "x\r\ntransfer-encoding: chunked", "identity,chunked"]
+    {
+        let head = format!("POST /a/echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: {codings}\r\n");
+        let said = node.raw(format!("{head}\r\n3\r\nabc\r\n0\r\n\r\n{next}").as_bytes()).await;
+        assert!(said.starts_with("HTTP/1.1 400 "), "{codings}: {said}");
+        assert!(said.contains("connection: close"), "{codings}: {said}");
+        assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{codings}: {said}");
+    }
+    let head = "POST /a/echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: Chunked\r\n";
+    let said = node.raw(format!("{head}\r\n3\r\nabc\r\n0\r\n\r\n{next}").as_bytes()).await;
+    assert_eq!(said.matches("HTTP/1.1 200").count(), 2, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_method_and_the_server_as_a_whole_say_what_is_allowed() {
+    let node = node().await;
+    for request in [
+        "TRACE /a/ok HTTP/1.1\r\nhost: x\r\n\r\n",
+        "TRACE /nowhere HTTP/1.1\r\nhost: x\r\n\r\n",
+        "CONNECT x:443 HTTP/1.1\r\nhost: x:443\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n",
+    ] {
+        let said = node.raw(request.as_bytes()).await;
+        assert!(
+            said.contains("\r\nallow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_is_told_the_host_it_was_asked_by() {
+    let node = node().await;
+    for (target, host, expected) in [
+        ("/a/echo", "Shop.example:81", "Shop.example:81"),
+        ("http://one.example/a/echo", "two", "one.example"),
+    ] {
+        let said =
+            node.raw(format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).await;
+        assert!(said.contains(&format!("\nhost: {expected}\n")), "{said}");
+    }
 }
 
 /// Several requests on one connection, the next one sent before the answer of the first.
