@@ -395,6 +395,8 @@ pub const FEED_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub const FEED_GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the feed may be silent. The core sends a sign of life each ten seconds; a peer that misses two is dead.
 pub const FEED_IDLE: Duration = Duration::from_secs(25);
+/// Events in a row that cannot be read before the connection is given up, and tried again after a wait.
+pub const MAX_FEED_UNREAD: u32 = 20;
 /// The longest wait before the first new try, after a connection that had been good.
 pub const FEED_FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The longest wait between two tries, however many have failed.

@@ -3,3 +3,4 @@
 pub mod limits;
 pub mod log;
 pub mod stdin;
+mod throttle;

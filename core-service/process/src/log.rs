@@ -5,6 +5,8 @@
 //! before it. Lines keep their order. A crash of the whole process (kill -9) loses what was younger than the
 //! delay; a panic does not, as it is logged as an error.
 //!
+//! No place in the program writes without end: see [`crate::throttle`].
+//!
 //! A line that is written for every request can do without tracing's way to JSON: see [`info`].
 
 use std::cell::RefCell;
@@ -12,15 +14,21 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::limits;
+use crate::throttle::{LeftOut, Throttle};
+
+/// The target of the lines of requests, one for each: these are not bounded.
+pub const ACCESS: &str = "access";
 
 /// Where [`info`] writes; empty until the log is started.
 static LINES: OnceLock<Lines> = OnceLock::new();
@@ -39,7 +47,8 @@ thread_local! {
 #[must_use]
 pub fn start() -> LastLines {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = Lines::start(io::stderr(), limits::LOG_DELAY);
+    let throttle = Throttle::default();
+    let lines = Lines::start(io::stderr(), limits::LOG_DELAY, throttle.clone());
     let last = LastLines(lines.clone());
     // The first is the only one: a second log would fail below.
     _ = LINES.set(lines.clone());
@@ -53,6 +62,8 @@ pub fn start() -> LastLines {
         // Nobody may be reading stderr any more. A complaint about that, on stderr, would panic, and so
         // would the hook below: the program would abort over its log.
         .log_internal_errors(false)
+        .finish()
+        .with(throttle)
         .init();
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panicked")));
     last
@@ -93,6 +104,7 @@ impl Drop for LastLines {
     fn drop(&mut self) {
         let mut gathered = self.0.gathered();
         gathered.is_ending = true;
+        gathered.tell(&self.0.0.throttle, true);
         // As everywhere here: nobody may be reading any more.
         _ = gathered.write_out();
     }
@@ -106,6 +118,8 @@ struct Shared {
     gathered: Mutex<Gathered>,
     /// Told when the first line begins to wait.
     some_wait: Condvar,
+    /// Knows of lines that were left out.
+    throttle: Throttle,
 }
 
 struct Gathered {
@@ -116,6 +130,19 @@ struct Gathered {
 }
 
 impl Gathered {
+    /// Says what was left out, in windows that are over or in all of them.
+    fn tell(&mut self, throttle: &Throttle, all: bool) {
+        for LeftOut { count, place } in throttle.take(Instant::now(), all) {
+            let mut line = String::new();
+            let message = "lines of one place were left out: it wrote too many";
+            let fields =
+                |line: &mut String| write!(line, ",\"count\":{count},\"place\":\"{place}\"");
+            if compose(&mut line, "log", message, fields).is_ok() {
+                self.bytes.extend_from_slice(line.as_bytes());
+            }
+        }
+    }
+
     /// Writes what waits. What cannot be written is dropped: a log that nobody reads must not fill the memory.
     fn write_out(&mut self) -> io::Result<()> {
         let written = self.sink.write_all(&self.bytes).and_then(|()| self.sink.flush());
@@ -126,19 +153,25 @@ impl Gathered {
 
 impl Lines {
     /// Lines for a sink, and the thread that writes those that nobody else does, `delay` after the first of them.
-    fn start(sink: impl Write + Send + 'static, delay: Duration) -> Self {
+    fn start(sink: impl Write + Send + 'static, delay: Duration, throttle: Throttle) -> Self {
         let bytes = Vec::with_capacity(limits::LOG_BUFFER_BYTES);
         let gathered = Mutex::new(Gathered { bytes, sink: Box::new(sink), is_ending: false });
-        let lines = Self(Arc::new(Shared { gathered, some_wait: Condvar::new() }));
+        let lines = Self(Arc::new(Shared { gathered, some_wait: Condvar::new(), throttle }));
         let writer = lines.clone();
         let spawned = thread::Builder::new().name("log".into()).spawn(move || {
             loop {
                 let gathered = writer.gathered();
-                let waiting =
-                    writer.0.some_wait.wait_while(gathered, |gathered| gathered.bytes.is_empty());
+                // Also without news, so that what was left out last is told.
+                let waiting = writer.0.some_wait.wait_timeout_while(
+                    gathered,
+                    limits::LOG_WINDOW,
+                    |gathered| gathered.bytes.is_empty(),
+                );
                 drop(waiting.unwrap_or_else(PoisonError::into_inner));
                 thread::sleep(delay);
-                _ = writer.gathered().write_out();
+                let mut gathered = writer.gathered();
+                gathered.tell(&writer.0.throttle, false);
+                _ = gathered.write_out();
             }
         });
         spawned.expect("a thread can be started while the program starts");
@@ -216,7 +249,7 @@ mod tests {
     #[test]
     fn a_line_does_not_wait_for_ever() {
         let (sender, written) = mpsc::channel();
-        let lines = Lines::start(Pipe(sender), limits::LOG_DELAY);
+        let lines = Lines::start(Pipe(sender), limits::LOG_DELAY, Throttle::default());
         say(&lines, false, "a\n").unwrap();
         assert_eq!(written.recv().unwrap(), "a\n");
     }
@@ -224,7 +257,7 @@ mod tests {
     #[test]
     fn lines_gather_until_one_is_urgent_or_the_program_ends() {
         let (sender, written) = mpsc::channel();
-        let lines = Lines::start(Pipe(sender), NEVER);
+        let lines = Lines::start(Pipe(sender), NEVER, Throttle::default());
         say(&lines, false, "a\n").unwrap();
         say(&lines, false, "b\n").unwrap();
         assert!(written.try_recv().is_err(), "they wait");
@@ -241,7 +274,7 @@ mod tests {
     #[test]
     fn a_composed_line_has_the_shape_of_the_others() {
         let (sender, written) = mpsc::channel();
-        let lines = Lines::start(Pipe(sender), NEVER);
+        let lines = Lines::start(Pipe(sender), NEVER, Throttle::default());
         let subscriber = tracing_subscriber::fmt().json().flatten_event(true);
         let subscriber = subscriber.with_writer(lines.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
@@ -263,7 +296,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_also_when_nobody_reads() {
         let (sender, written) = mpsc::channel();
-        let lines = Lines::start(Pipe(sender), NEVER);
+        let lines = Lines::start(Pipe(sender), NEVER, Throttle::default());
         drop(written);
         let line = "x".repeat(limits::LOG_BUFFER_BYTES / 4);
         let outcomes: Vec<_> = (0..16).map(|_| say(&lines, false, &line)).collect();

@@ -16,6 +16,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 use tiffin_api::path::canonical;
 use tiffin_api::{ErrorCode, Problem};
+use tiffin_process::log;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
@@ -73,7 +74,7 @@ impl Drop for Access {
         let elapsed = self.started.elapsed();
         self.app.metrics.observe_request(method, route, *status, elapsed);
         let duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        tracing::info!(trace_id, %method, path, route, status, duration_us, "request");
+        tracing::info!(target: log::ACCESS, trace_id, %method, path, route, status, duration_us, "request");
     }
 }
 

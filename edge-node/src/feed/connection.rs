@@ -53,6 +53,8 @@ pub(crate) enum Lost {
     },
     #[error("the token is no header value of at most {} bytes", limits::MAX_FEED_TOKEN_BYTES)]
     MalformedToken,
+    #[error("of the last events none could be read")]
+    Nonsense,
     #[error(transparent)]
     Endless(#[from] Endless),
     #[error(transparent)]

@@ -14,6 +14,7 @@ use super::sse::{Event, Parsed};
 use super::status::Status;
 use crate::cache::{Cache, Purge};
 use crate::known::Known;
+use crate::limits;
 
 /// The event that comes first on a connection.
 const HELLO: &str = "hello";
@@ -33,6 +34,8 @@ pub(super) struct Follower {
     position: Option<i64>,
     /// The number that the core is known to have given.
     head: i64,
+    /// What could not be read since something last could.
+    unread: u32,
 }
 
 /// What comes first is no greeting that can be read.
@@ -56,12 +59,17 @@ struct News<'a> {
 
 impl Follower {
     pub(super) fn new(cache: Arc<Cache>, known: Arc<Known>, status: Arc<Status>) -> Self {
-        Self { cache, known, status, position: None, head: 0 }
+        Self { cache, known, status, position: None, head: 0, unread: 0 }
     }
 
     /// Where to go on.
     pub(super) fn position(&self) -> Option<i64> {
         self.position
+    }
+
+    /// Whether so much in a row cannot be read that this connection is of no use.
+    pub(super) fn is_lost(&self) -> bool {
+        self.unread >= limits::MAX_FEED_UNREAD
     }
 
     /// Takes the first event of a connection.
@@ -74,7 +82,7 @@ impl Follower {
             return Err(NoGreeting);
         }
         let Position { head } = serde_json::from_str(data).map_err(|_| NoGreeting)?;
-        self.head = head;
+        (self.head, self.unread) = (head, 0);
         // A connection that was lost may have come back to another ledger.
         self.known.doubt();
         // With a number it says where to begin. What was fetched before that may have changed since.
@@ -121,6 +129,7 @@ impl Follower {
             Err(_) => return self.miss(Some(seq), "an event cannot be read"),
         }
         self.status.metrics.feed.news.inc();
+        self.unread = 0;
         self.advance(seq);
     }
 
@@ -139,6 +148,7 @@ impl Follower {
     /// Something happened that is not known.
     fn miss(&mut self, seq: Option<i64>, why: &str) {
         self.status.metrics.feed.missed.inc();
+        self.unread = self.unread.saturating_add(1);
         self.flush(why);
         if let Some(seq) = seq {
             self.advance(seq);
@@ -182,6 +192,7 @@ mod tests {
     use super::Follower;
     use crate::cache::{Cache, Generation};
     use crate::known::Known;
+    use crate::limits;
     use crate::metrics::Metrics;
 
     struct House {
@@ -224,6 +235,21 @@ mod tests {
             let hard = TAGS.iter().zip(pairs()).filter(|(_, (b, a))| a.hard > b.hard);
             (hard.map(|(tag, _)| *tag).collect(), soft)
         }
+    }
+
+    #[test]
+    fn a_feed_of_nonsense_is_lost_and_one_bad_event_is_not() {
+        let mut house = House::at_ten();
+        for round in 0..3 * limits::MAX_FEED_UNREAD {
+            house.follower.apply(event(Some("x"), "store.changed", "{}"));
+            house.follower.apply(news(round.into(), "store.changed", "7"));
+            assert!(!house.follower.is_lost());
+        }
+        for _ in 0..limits::MAX_FEED_UNREAD {
+            assert!(!house.follower.is_lost());
+            house.follower.apply(event(Some("x"), "store.changed", "{}"));
+        }
+        assert!(house.follower.is_lost());
     }
 
     #[test]

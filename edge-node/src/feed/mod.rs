@@ -50,7 +50,7 @@ pub(crate) async fn follow(
                 let since = Instant::now();
                 let lost = read(&mut connection, parser, &mut follower).await;
                 // A core that greets and then hangs up, again and again, is not to be hurried.
-                if since.elapsed() >= limits::FEED_MAX_RETRY {
+                if since.elapsed() >= limits::FEED_MAX_RETRY && !follower.is_lost() {
                     failures = 0;
                 }
                 lost
@@ -108,7 +108,14 @@ async fn read(connection: &mut Connection, mut parser: Parser, follower: &mut Fo
             Err(lost) => return lost,
         };
         match parsed {
-            Ok(parsed) => parsed.into_iter().for_each(|event| follower.apply(event)),
+            Ok(parsed) => {
+                for event in parsed {
+                    follower.apply(event);
+                    if follower.is_lost() {
+                        return Lost::Nonsense;
+                    }
+                }
+            }
             Err(endless) => return endless.into(),
         }
     }

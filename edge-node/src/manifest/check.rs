@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::hints::CanaryHint;
@@ -198,14 +199,26 @@ fn inline_id(trigger: &str, taken: &BTreeMap<String, raw::Component>) -> String 
 fn check_static(place: &str, raw: raw::StaticResponse) -> Result<StaticResponse, Fault> {
     let status = StatusCode::from_u16(raw.status_code.unwrap_or(200))
         .map_err(|_| Fault::new(place, "static_response.status_code is no HTTP status"))?;
+    if status.is_informational() {
+        return Err(Fault::new(place, "static_response.status_code is none of a whole answer"));
+    }
+    let body = raw.body.unwrap_or_default();
     let mut headers = HeaderMap::new();
     for (name, value) in raw.headers {
         let bad =
             |_| Fault::new(place, format!("static_response.headers.{name} is no HTTP header"));
         let header = HeaderName::try_from(&name).map_err(|_| bad(()))?;
+        // A client would wait for what does not come, or take the rest for the next answer.
+        if header == CONTENT_LENGTH && value != body.len().to_string() {
+            let message = format!(
+                "static_response.headers.{name} is not the body's length, which is {}; leave it out",
+                body.len()
+            );
+            return Err(Fault::new(place, message));
+        }
         headers.append(header, HeaderValue::try_from(value).map_err(|_| bad(()))?);
     }
-    Ok(StaticResponse { status, headers, body: raw.body.unwrap_or_default() })
+    Ok(StaticResponse { status, headers, body })
 }
 
 /// None when it has no source to run; else what is good of it.

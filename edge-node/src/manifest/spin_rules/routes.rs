@@ -287,5 +287,25 @@ fn not_for_components() -> Vec<Row> {
             Refused("static_response.headers.a b is no HTTP header"),
         )
         .differs("Spin finds out when the first request comes"),
+        row(
+            "a content-length is its body's",
+            Code("crates/http/src/config.rs"),
+            fixed("{ headers = { Content-Length = \"7\" }, body = \"eight ch\" }"),
+            Refused("static_response.headers.Content-Length is not the body's length, which is 8"),
+        )
+        .differs("Spin sends what is written, and the connection breaks"),
+        row(
+            "a content-length that is its body's is good",
+            Code("crates/http/src/config.rs"),
+            fixed("{ headers = { content-length = \"5\" }, body = \"short\" }"),
+            Answers(&[("/", "200\n"), ("/", "short")]),
+        ),
+        row(
+            "a status is one of a whole answer",
+            Code("crates/http/src/config.rs"),
+            fixed("{ status_code = 103 }"),
+            Refused("none of a whole answer"),
+        )
+        .differs("Spin finds out when the first request comes"),
     ]
 }
