@@ -18,6 +18,7 @@ pub mod id;
 pub mod import;
 #[cfg(feature = "known-ids")]
 pub mod known_ids;
+pub mod members;
 pub mod money;
 pub mod order;
 pub mod path;

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use tiffin_api::catalog::{FulfilmentKind, Location};
 use tiffin_api::import::{CategoryRow, ItemRow, ModifierGroupRow, StoreRow, Tax, Zone};
 use tiffin_api::money::PPM;
+use tiffin_api::problem::pointer_token;
 use tiffin_api::text::{Lang, Localized};
 
 /// Checks a store.
@@ -148,7 +149,7 @@ fn check_tax(tax: &Tax, faults: &mut Faults) {
     faults.require(!tax.classes.is_empty(), "/tax/classes", "must name at least one tax class");
     faults.at_most(tax.classes.len(), limits::STORE_PARTS, "/tax/classes");
     for (class, rate_ppm) in &tax.classes {
-        let at = format!("/tax/classes/{}", escape(class));
+        let at = format!("/tax/classes/{}", pointer_token(class));
         check_ref(class, &at, faults);
         let rule = format!("must be 0 to {PPM} parts per million");
         faults.require((0..=PPM).contains(&i64::from(*rate_ppm)), at, rule);
@@ -209,11 +210,6 @@ fn check_key<'a>(
 ) {
     check_ref(key, pointer, faults);
     faults.require(seen.insert(key), pointer, format!("{key:?} stands twice in this {scope}"));
-}
-
-/// A member name as a JSON Pointer's token (RFC 6901, section 3).
-fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

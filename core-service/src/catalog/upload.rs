@@ -15,6 +15,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::id::ItemId;
 use tiffin_api::import::{CategoryRow, DealRow, DealWindow, ItemRow, Row, StoreRow};
+use tiffin_api::members;
 
 /// UTF-8's byte order mark, which some editors put in front.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -154,6 +155,10 @@ impl Upload {
             let first = *self.declared.entry(head.key()).or_insert(number);
             let rule = format!("the same record stands on line {first} already");
             faults.require(first == number, "/ref", rule);
+        }
+        if let Ok(Some(pointer)) = members::doubled(line) {
+            faults.add(pointer, "stands twice");
+            return faults;
         }
         match serde_json::from_slice::<Row>(line) {
             Ok(row) => {

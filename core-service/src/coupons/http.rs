@@ -224,7 +224,8 @@ async fn try_on(
             coupon-budget-spent, invalid-transition, payment-in-progress, price-changed"),
         (status = 410, body = Problem, description = "coupon-expired, coupon-voided"),
         (status = 422, body = Problem,
-         description = "coupon-not-applicable, coupon-minimum-not-met, coupon-not-stackable"),
+         description = "validation-failed, coupon-not-applicable, coupon-minimum-not-met, \
+            coupon-not-stackable, idempotency-key-reused"),
         (status = 429, body = Problem, description = "rate-limited"),
     )
 )]

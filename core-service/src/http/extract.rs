@@ -9,7 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
-use tiffin_api::{ErrorCode, Problem};
+use tiffin_api::{ErrorCode, FieldError, Problem, members};
 
 /// The media type of every body but an import's.
 const JSON: &str = "application/json";
@@ -125,9 +125,17 @@ where
     }
 }
 
-fn read_json<T: DeserializeOwned>(raw: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(raw)
-        .map_err(|error| Problem::new(ErrorCode::MalformedJson, error.to_string()).into())
+/// Reads a JSON body in which every member stands once.
+pub fn read_json<T: DeserializeOwned>(raw: &[u8]) -> Result<T, ApiError> {
+    let malformed = |error: serde_json::Error| {
+        ApiError::from(Problem::new(ErrorCode::MalformedJson, error.to_string()))
+    };
+    if let Some(pointer) = members::doubled(raw).map_err(malformed)? {
+        let errors = vec![FieldError::at(pointer, "stands twice")];
+        let detail = "some fields are not valid";
+        return Err(Problem::with_errors(ErrorCode::ValidationFailed, detail, errors).into());
+    }
+    serde_json::from_slice(raw).map_err(malformed)
 }
 
 /// Refuses a body of another media type; parameters such as `charset` do not matter.

@@ -41,6 +41,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         (status = 201, body = Payment),
         (status = 404, body = Problem, description = "order-not-found"),
         (status = 409, body = Problem, description = "payment-in-progress, invalid-transition"),
+        (status = 422, body = Problem, description = "validation-failed, idempotency-key-reused"),
         (status = 429, body = Problem, description = "rate-limited"),
     )
 )]

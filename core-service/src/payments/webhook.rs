@@ -6,7 +6,7 @@ use super::commands::{Hear, unknown_payment};
 use super::{sandbox, signature, store};
 use crate::app::App;
 use crate::http::error::ApiError;
-use crate::http::extract::{Path, Raw};
+use crate::http::extract::{Path, Raw, read_json};
 use crate::limits;
 use axum::extract::State;
 use http::HeaderMap;
@@ -71,9 +71,7 @@ async fn hear(
     let header = headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
     signature::verify(&app.keys, provider, header, body, now_ms)
         .map_err(|error| Problem::new(ErrorCode::InvalidSignature, error.to_string()))?;
-    let event: ProviderEvent = serde_json::from_slice(body)
-        .map_err(|error| Problem::new(ErrorCode::MalformedJson, error.to_string()))?;
-
+    let event: ProviderEvent = read_json(body)?;
     check(&event)?;
     let lane = store::lane_of(&mut *app.db.read().await?, event.payment_id).await?;
     let lane = lane.ok_or_else(unknown_payment)?;

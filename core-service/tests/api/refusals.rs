@@ -44,6 +44,39 @@ async fn ready_means_that_the_ledger_can_be_read() {
 }
 
 #[tokio::test]
+async fn a_member_that_stands_twice_is_refused_wherever_it_is() {
+    let core = Core::start().await;
+    let basket = core.basket("Tea", 2, &[]).await.to_string();
+    let diner = core.token(DINER, &[Role::Diner]);
+    let send = |path: &'static str, body: String| {
+        let request = core.request("POST", path).bearer_auth(&diner);
+        let request = request.header("idempotency-key", core.fresh_key());
+        reply(request.header("content-type", "application/json").body(body))
+    };
+    let with = |more: &str| format!("{}{more}}}", &basket[..basket.len() - 1]);
+    for (body, pointer) in [
+        (with(r#","note":"mild","note":"hot""#), "/note"),
+        (with(r#","nobody":{"reads":[{"this":1,"th\u0069s":1}]}"#), "/nobody/reads/0/this"),
+        (basket.replace(r#""quantity":2"#, r#""quantity":1,"quantity":2"#), "/lines/0/quantity"),
+    ] {
+        for path in ["/v1/orders", "/v1/quotes", "/v1/coupons/validate"] {
+            let refused = send(path, body.clone()).await.problem(422, "validation-failed");
+            assert_eq!(refused["errors"][0]["pointer"], pointer, "{path} {body}");
+        }
+    }
+    let order = core.tea_order().await;
+    let (id, method) = (text(&order["id"]), r#""method":"sandbox_capture""#);
+    let pay = format!("/v1/orders/{id}/payments").leak();
+    send(pay, format!("{{{method},{method}}}")).await.problem(422, "validation-failed");
+    let event = r#"{"outcome":"failed","outcome":"captured"}"#;
+    let signature = core.sign_webhook_text(event);
+    let request = core.request("POST", "/v1/webhooks/payments/sandbox");
+    let request = request.header("tiffin-signature", signature).body(event);
+    reply(request).await.problem(422, "validation-failed");
+    assert_eq!(core.count("SELECT COUNT(*) FROM payments").await, 0);
+}
+
+#[tokio::test]
 async fn bad_requests_are_refused_by_name() {
     let core = Core::start().await;
     let post = |kind: &'static str, body: String| {

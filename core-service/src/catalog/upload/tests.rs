@@ -72,6 +72,29 @@ fn each_bad_line_is_named_with_what_is_wrong() {
 }
 
 #[test]
+fn a_member_stands_once_in_a_row() {
+    let store = serde_json::to_string(&Row::Store(Box::new(store_row("noodles")))).unwrap();
+    let item =
+        serde_json::to_string(&Row::Item(Box::new(item_row("noodles", "soups", "pho")))).unwrap();
+    let twice = |row: &str, member: &str, again: &str| {
+        assert!(row.contains(member), "{row}");
+        row.replacen(member, &format!("{again}{member}"), 1)
+    };
+    for (line, pointer) in [
+        (twice(&store, "\"food\":", "\"food\":1,"), "/tax/classes/food"),
+        (twice(&store, "\"food\":", "\"f\\u006fod\":1,"), "/tax/classes/food"),
+        (twice(&store, "\"en\":", "\"en\":\"Another\","), "/name/en"),
+        (twice(&store, "\"lat\":", "\"lat\":3.5,"), "/location/lat"),
+        (twice(&store, "\"currency\":", "\"currency\":\"EUR\","), "/currency"),
+        (twice(&item, "\"price_minor\":", "\"price_minor\":1,"), "/price_minor"),
+        (twice(&item, "\"kind\":", "\"kind\":\"item\","), "/kind"),
+    ] {
+        let (_, faults) = read(format!("\n{line}\n").as_bytes());
+        assert_eq!(listed(faults), [(2, pointer.to_owned())], "{line}");
+    }
+}
+
+#[test]
 fn a_record_stands_once_in_a_file() {
     let mut rows = rows("noodles");
     rows.push(rows[2].clone());

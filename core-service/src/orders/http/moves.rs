@@ -70,6 +70,7 @@ macro_rules! move_handler {
         (status = 200, body = Order),
         (status = 404, body = Problem, description = "order-not-found"),
         (status = 409, body = Problem, description = "invalid-transition"),
+        (status = 422, body = Problem, description = "validation-failed, idempotency-key-reused"),
     )
 )]
 async fn cancel(
