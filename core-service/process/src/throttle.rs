@@ -111,8 +111,7 @@ mod tests {
             .with(throttle.clone())
             .with(Places(Arc::clone(&written)));
         tracing::subscriber::with_default(subscriber, say);
-        let count = written.lock().unwrap().len();
-        count
+        written.lock().unwrap().len()
     }
 
     #[test]
