@@ -29,5 +29,6 @@ pub mod singleton;
 pub mod text;
 pub mod time;
 pub mod token;
+pub mod written;
 
 pub use problem::{ErrorCode, FieldError, Problem};

@@ -45,7 +45,7 @@ pub struct PlaceOrder {
     /// Without it the order is taken at the price of the moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote_id: Option<String>,
-    /// A wish for the kitchen.
+    /// A wish for the kitchen: one line, held to the rule of [`crate::written`]. An empty one is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

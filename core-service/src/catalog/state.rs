@@ -15,6 +15,7 @@ use tiffin_api::import::{CategoryRow, ItemRow, ModifierGroupRow, StoreRow, Tax, 
 use tiffin_api::money::PPM;
 use tiffin_api::problem::pointer_token;
 use tiffin_api::text::{Lang, Localized};
+use tiffin_api::written;
 
 /// Checks a store.
 pub fn check_store(row: &StoreRow) -> Faults {
@@ -27,12 +28,7 @@ pub fn check_store(row: &StoreRow) -> Faults {
         "/name",
         "must be there in the store's own language too",
     );
-    let address_chars = row.address.chars().count();
-    faults.require(
-        !row.address.trim().is_empty() && address_chars <= limits::NAME_CHARS,
-        "/address",
-        format!("must be 1 to {} characters", limits::NAME_CHARS),
-    );
+    check_written(&row.address, limits::NAME_CHARS, "/address", &mut faults);
     check_location(row.location, "/location", &mut faults);
     check_amount(row.minimum_minor, "/minimum_minor", &mut faults);
     check_fulfilment(row, &mut faults);
@@ -86,17 +82,24 @@ pub fn check_ref(text: &str, pointer: &str, faults: &mut Faults) {
     );
 }
 
-/// A text that is shown: at least one language, none of them blank or too long.
+/// A text that is shown: at least one language, each fit to be shown and not too long.
 pub fn check_text(text: &Localized, most_chars: usize, pointer: &str, faults: &mut Faults) {
     let languages = Lang::ALL.map(Lang::as_str).join(", ");
     let rule = format!("must be there in at least one of {languages}");
     faults.require(!text.is_empty(), pointer, rule);
     for (lang, text) in text.iter() {
-        faults.require(
-            !text.trim().is_empty() && text.chars().count() <= most_chars,
-            format!("{pointer}/{}", lang.as_str()),
-            format!("must be 1 to {most_chars} characters"),
-        );
+        check_written(text, most_chars, &format!("{pointer}/{}", lang.as_str()), faults);
+    }
+}
+
+/// A text in one language that somebody wrote.
+fn check_written(text: &str, most_chars: usize, pointer: &str, faults: &mut Faults) {
+    let rule = format!("must be 1 to {most_chars} characters");
+    faults.require(!text.is_empty() && text.chars().count() <= most_chars, pointer, rule);
+    if let Err(unfit) = written::check(text)
+        && !text.is_empty()
+    {
+        faults.add(pointer, unfit.to_string());
     }
 }
 

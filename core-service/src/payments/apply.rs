@@ -15,6 +15,7 @@ use crate::orders::state::Move;
 use serde_json::json;
 use tiffin_api::id::PaymentId;
 use tiffin_api::payment::{Payment, PaymentState};
+use tiffin_api::written;
 
 /// Applies what the provider said; `None` says that it has not decided. Returns whether that was news.
 pub fn apply(
@@ -33,7 +34,7 @@ pub fn apply(
     payment.failure = said
         .and_then(|decision| decision.failure.as_ref())
         .filter(|_| target == PaymentState::Failed)
-        .map(|failure| failure.chars().take(limits::FAILURE_CHARS).collect());
+        .map(|failure| written::mended(failure).chars().take(limits::FAILURE_CHARS).collect());
     let payment = payment.clone();
     let news = json!({ "state": payment.state, "order_id": payment.order_id });
     ledger.publish(Topic::PaymentChanged, id.raw(), &news)?;

@@ -13,7 +13,7 @@ use http::HeaderMap;
 use serde::Serialize;
 use std::sync::Arc;
 use tiffin_api::payment::ProviderEvent;
-use tiffin_api::{ErrorCode, FieldError, Problem};
+use tiffin_api::{ErrorCode, FieldError, Problem, written};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -81,10 +81,12 @@ async fn hear(
 
 /// Refuses what cannot stand in the inbox.
 fn check(event: &ProviderEvent) -> Result<(), ApiError> {
-    if (1..=limits::EVENT_ID_BYTES).contains(&event.event_id.len()) {
+    let id = &event.event_id;
+    if (1..=limits::EVENT_ID_BYTES).contains(&id.len()) && written::check(id).is_ok() {
         return Ok(());
     }
-    let detail = format!("an event id has 1 to {} bytes", limits::EVENT_ID_BYTES);
+    let most = limits::EVENT_ID_BYTES;
+    let detail = format!("an event id has 1 to {most} bytes, and characters that can be shown");
     let errors = vec![FieldError::at("/event_id", detail)];
     let detail = "the event was not applied";
     Err(Problem::with_errors(ErrorCode::ValidationFailed, detail, errors).into())

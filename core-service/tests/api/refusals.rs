@@ -44,6 +44,33 @@ async fn ready_means_that_the_ledger_can_be_read() {
 }
 
 #[tokio::test]
+async fn a_note_is_one_line_that_can_be_shown() {
+    let core = Core::start().await;
+    let basket = core.basket("Tea", 1, &[]).await;
+    let order = async |note: &str| {
+        let mut body = basket.clone();
+        body["note"] = json!(note);
+        core.post("/v1/orders", &body).await
+    };
+    for note in [
+        "\u{1b}p no salt",
+        "cut\u{1d}V",
+        "a\r\nb",
+        "a\0b",
+        "\u{202e}hot ton",
+        "\u{3164}",
+        "\u{2061} ",
+    ] {
+        let refused = order(note).await.problem(422, "validation-failed");
+        assert_eq!(refused["errors"][0]["pointer"], "/note", "{note:?}");
+    }
+    for note in ["", "no onions, please 🙏🏽", "بدون پیاز می\u{200c}خواهم", "👩‍🍳!"]
+    {
+        assert_eq!(order(note).await.expect(201)["note"], note);
+    }
+}
+
+#[tokio::test]
 async fn a_member_that_stands_twice_is_refused_wherever_it_is() {
     let core = Core::start().await;
     let basket = core.basket("Tea", 2, &[]).await.to_string();

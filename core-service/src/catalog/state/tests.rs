@@ -29,6 +29,16 @@ fn each_rule_of_a_store_is_held() {
         (|row| row.name = [(Lang::En, "  ".to_owned())].into_iter().collect(), "/name/en"),
         (|row| row.name = [(Lang::En, "x".repeat(201))].into_iter().collect(), "/name/en"),
         (|row| row.address = " ".into(), "/address"),
+        (
+            |row| row.name = [(Lang::En, "\u{2063}\u{1160}".to_owned())].into_iter().collect(),
+            "/name/en",
+        ),
+        (
+            |row| row.name = [(Lang::En, "No\u{202E}oB".to_owned())].into_iter().collect(),
+            "/name/en",
+        ),
+        (|row| row.address = "Street 1\r\n2nd floor".into(), "/address"),
+        (|row| row.address = "\u{FFA0}".into(), "/address"),
         (|row| row.location.lat = 90.1, "/location/lat"),
         (|row| row.location.lng = -180.1, "/location/lng"),
         (|row| row.minimum_minor = -1, "/minimum_minor"),

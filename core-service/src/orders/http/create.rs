@@ -16,7 +16,7 @@ use http::Uri;
 use std::sync::Arc;
 use tiffin_api::id::{OrderId, UserId};
 use tiffin_api::order::{Order, PlaceOrder};
-use tiffin_api::{ErrorCode, FieldError, Problem};
+use tiffin_api::{ErrorCode, FieldError, Problem, written};
 
 /// Places an order: reserves its stock, all or nothing, and awaits its payment. One that costs nothing is paid
 /// in the same commit, without a payment.
@@ -60,15 +60,16 @@ pub(super) async fn create(
 /// Refuses what can be refused without the ledger.
 fn check(body: &PlaceOrder) -> Result<(), ApiError> {
     check_shape(&body.basket).map_err(Problem::from)?;
-    match &body.note {
-        Some(note) if note.chars().count() > limits::NOTE_CHARS => {
-            let detail = format!("a note has at most {} characters", limits::NOTE_CHARS);
-            let errors = vec![FieldError::at("/note", detail)];
-            let detail = "some fields are not valid";
-            Err(Problem::with_errors(ErrorCode::ValidationFailed, detail, errors).into())
-        }
-        _ => Ok(()),
-    }
+    // An empty one is none.
+    let Some(note) = body.note.as_deref().filter(|note| !note.is_empty()) else { return Ok(()) };
+    let unfit = match written::check(note) {
+        Ok(()) if note.chars().count() <= limits::NOTE_CHARS => return Ok(()),
+        Ok(()) => format!("a note has at most {} characters", limits::NOTE_CHARS),
+        Err(unfit) => unfit.to_string(),
+    };
+    let errors = vec![FieldError::at("/note", unfit)];
+    let detail = "some fields are not valid";
+    Err(Problem::with_errors(ErrorCode::ValidationFailed, detail, errors).into())
 }
 
 async fn place(
