@@ -11,6 +11,16 @@ pub const PPM: i64 = 1_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Currency([u8; 3]);
 
+/// The codes of ISO 4217's list one that have minor units: of January 2026, when Bulgaria had taken the euro. What is no
+/// money (gold, tests, no currency) has none. Fund codes are there, because the list has them.
+const LISTED: &str = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD \
+    CAD CDF CHE CHF CHW CLF CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP \
+    GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP \
+    LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN \
+    PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT \
+    TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES VND VUV WST XAD XAF XCD XCG XOF XPF YER ZAR ZMW \
+    ZWG";
+
 /// Why a piece of text is not a currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a currency is three capital letters of ISO 4217, such as EUR")]
@@ -21,6 +31,12 @@ impl Currency {
     pub fn as_str(&self) -> &str {
         // Only ASCII capitals ever get in.
         std::str::from_utf8(&self.0).unwrap_or("XXX")
+    }
+
+    /// Whether ISO 4217 lists it among those in use that have minor units. Asked of what is new: a currency that is
+    /// withdrawn some day must still be read.
+    pub fn is_listed(&self) -> bool {
+        LISTED.split_ascii_whitespace().any(|code| code == self.as_str())
     }
 }
 
@@ -132,6 +148,24 @@ pub fn allocate(total_minor: i64, weights: &[i64]) -> Vec<i64> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn only_currencies_in_use_are_listed() {
+        let listed = |code: &str| code.parse::<Currency>().unwrap().is_listed();
+        for code in ["EUR", "JPY", "KWD", "CNY", "SLE", "XOF", "XCG", "ZWG", "AED"] {
+            assert!(listed(code), "{code}");
+        }
+        // Mistyped, of tests, no money, metals, units of account, withdrawn.
+        for code in [
+            "EUO", "USS", "AAA", "XTS", "XXX", "XAU", "XDR", "DEM", "HRK", "BGN", "ANG", "CUC",
+            "SLL",
+        ] {
+            assert!(!listed(code), "{code}");
+        }
+        let codes: Vec<_> = LISTED.split_ascii_whitespace().collect();
+        assert!(codes.is_sorted_by(|one, next| one < next), "each once, in order");
+        assert!(codes.iter().all(|code| code.parse::<Currency>().is_ok()));
+    }
 
     #[test]
     fn currencies_are_three_capitals() {

@@ -229,13 +229,24 @@ pub fn check_spans(spans: &[Span], pointer: &str, faults: &mut Faults) {
     parse_spans(spans, pointer, faults);
 }
 
+/// Checks the time zone of a new store: a name of IANA's database, its links of old names included, spelt as there,
+/// because other programs look for a file of this name. `Factory` and `Etc/Unknown` say that there is no zone. What is
+/// unknown altogether is [`Schedule::of_store`]'s to name; that one goes on to read what was taken before.
+pub fn check_zone_name(name: &str, faults: &mut Faults) {
+    let listed = || jiff::tz::db().available().any(|known| known.as_str() == name);
+    let no_zone = ["Factory", "Etc/Unknown"].contains(&name);
+    if TimeZone::get(name).is_ok() && (no_zone || !listed()) {
+        faults.add("/time_zone", no_zone_of_that_name(name));
+    }
+}
+
+fn no_zone_of_that_name(name: &str) -> String {
+    format!("{name:?} is not an IANA time zone such as Europe/Berlin")
+}
+
 fn parse_zone(name: &str, faults: &mut Faults) -> Option<TimeZone> {
     let zone = TimeZone::get(name).ok();
-    faults.require(
-        zone.is_some(),
-        "/time_zone",
-        format!("{name:?} is not an IANA time zone such as Europe/Berlin"),
-    );
+    faults.require(zone.is_some(), "/time_zone", no_zone_of_that_name(name));
     zone
 }
 

@@ -12,7 +12,7 @@ use crate::limits;
 use std::collections::BTreeSet;
 use tiffin_api::catalog::{FulfilmentKind, Location};
 use tiffin_api::import::{CategoryRow, ItemRow, ModifierGroupRow, StoreRow, Tax, Zone};
-use tiffin_api::money::PPM;
+use tiffin_api::money::{Currency, PPM};
 use tiffin_api::problem::pointer_token;
 use tiffin_api::text::{Lang, Localized};
 use tiffin_api::written;
@@ -29,6 +29,8 @@ pub fn check_store(row: &StoreRow) -> Faults {
         "must be there in the store's own language too",
     );
     check_written(&row.address, limits::NAME_CHARS, "/address", &mut faults);
+    check_currency(row.currency, &mut faults);
+    hours::check_zone_name(&row.time_zone, &mut faults);
     check_location(row.location, "/location", &mut faults);
     check_amount(row.minimum_minor, "/minimum_minor", &mut faults);
     check_fulfilment(row, &mut faults);
@@ -38,6 +40,12 @@ pub fn check_store(row: &StoreRow) -> Faults {
         faults.extend(others);
     }
     faults
+}
+
+/// The currency of something new.
+pub fn check_currency(currency: Currency, faults: &mut Faults) {
+    let rule = format!("{currency} is not a currency in use by ISO 4217, such as EUR");
+    faults.require(currency.is_listed(), "/currency", rule);
 }
 
 /// Checks a section of a menu.

@@ -7,7 +7,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 use crate::catalog::faults::Faults;
-use crate::catalog::state::{check_ref, check_text};
+use crate::catalog::state::{check_currency, check_ref, check_text};
 use crate::limits;
 use tiffin_api::coupon::{Benefit, Caps, CouponTerms, ItemOff, Scope, Validity};
 use tiffin_api::id::ItemId;
@@ -18,6 +18,7 @@ pub fn check(terms: &CouponTerms) -> Faults {
     let mut faults = Faults::default();
     check_ref(&terms.r#ref, "/ref", &mut faults);
     check_text(&terms.name, limits::NAME_CHARS, "/name", &mut faults);
+    check_currency(terms.currency, &mut faults);
     check_benefit(&terms.benefit, &mut faults);
     check_times(terms, &mut faults);
     within(
@@ -201,6 +202,8 @@ mod tests {
         for (changes, pointer) in [
             (json!({"ref": "A b"}), "/ref"),
             (json!({"name": {}}), "/name"),
+            (json!({"name": {"en": "\u{2062}"}}), "/name/en"),
+            (json!({"currency": "EUE"}), "/currency"),
             (json!({"benefit": {"kind": "fixed", "amount_minor": 0}}), "/benefit/amount_minor"),
             (json!({"benefit": {"kind": "percent", "rate_ppm": 1_000_001}}), "/benefit/rate_ppm"),
             (

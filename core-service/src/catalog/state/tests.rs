@@ -15,6 +15,20 @@ fn sound_rows_pass() {
     assert_eq!(pointers(check_item(&item_row("noodles", "soups", "laksa"))), [""; 0]);
 }
 
+#[test]
+fn old_names_of_zones_are_names_and_every_currency_in_use_is_one() {
+    for zone in
+        ["Asia/Calcutta", "US/Pacific", "UTC", "Etc/GMT+5", "America/Argentina/Ushuaia", "EST5EDT"]
+    {
+        let row = StoreRow { time_zone: zone.into(), ..store_row("noodles") };
+        assert_eq!(pointers(check_store(&row)), [""; 0], "{zone}");
+    }
+    for currency in ["JPY", "BHD", "CHF"] {
+        let row = StoreRow { currency: currency.parse().unwrap(), ..store_row("noodles") };
+        assert_eq!(pointers(check_store(&row)), [""; 0], "{currency}");
+    }
+}
+
 /// One way to spoil a row, and where the fault must be found.
 type Spoil<Row> = (fn(&mut Row), &'static str);
 
@@ -55,6 +69,14 @@ fn each_rule_of_a_store_is_held() {
         (|row| _ = row.tax.classes.insert("food".into(), 1_000_001), "/tax/classes/food"),
         (|row| _ = row.tax.classes.insert("a/b".into(), 1), "/tax/classes/a~1b"),
         (|row| row.time_zone = "Mars".into(), "/time_zone"),
+        (|row| row.time_zone = "Etc/Unknown".into(), "/time_zone"),
+        (|row| row.time_zone = "etc/unknown".into(), "/time_zone"),
+        (|row| row.time_zone = "Factory".into(), "/time_zone"),
+        (|row| row.time_zone = "europe/Berlin".into(), "/time_zone"),
+        (|row| row.time_zone = String::new(), "/time_zone"),
+        (|row| row.time_zone = "+02:00".into(), "/time_zone"),
+        (|row| row.currency = "XXX".parse().unwrap(), "/currency"),
+        (|row| row.currency = "GBX".parse().unwrap(), "/currency"),
         (|row| row.hours[0].from = "7".into(), "/hours/0/from"),
     ];
     for (index, (spoil, pointer)) in table.iter().enumerate() {
