@@ -5,13 +5,16 @@
 //! takes the time as a parameter. Keys travel as a JWK set (RFC 7517) at `/.well-known/jwks.json`.
 
 use crate::id::{StoreId, UserId};
+use crate::members;
 use crate::problem::ErrorCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_compact::PublicKey;
 use jwt_compact::alg::Ed25519;
 use jwt_compact::{AlgorithmExt as _, UntrustedToken};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The issuer and the audience of every token.
 pub const ISSUER: &str = "tiffin";
@@ -145,6 +148,9 @@ pub enum TokenError {
     /// It was issued by or for somebody else.
     #[error("the token was not issued for this service")]
     WrongAudience,
+    /// It may be understood only by who knows an extension (RFC 7515, section 4.1.11), and none is known here.
+    #[error("the token needs an extension that is not known here")]
+    Critical,
 }
 
 impl From<TokenError> for ErrorCode {
@@ -156,7 +162,8 @@ impl From<TokenError> for ErrorCode {
             | TokenError::BadSignature
             | TokenError::NotYetValid
             | TokenError::TooLongLived
-            | TokenError::WrongAudience => Self::Unauthenticated,
+            | TokenError::WrongAudience
+            | TokenError::Critical => Self::Unauthenticated,
         }
     }
 }
@@ -192,6 +199,7 @@ impl Verifier {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Malformed);
         }
+        check_parts(token)?;
         let untrusted = UntrustedToken::new(token).map_err(|_| TokenError::Malformed)?;
         let kid = untrusted.header().key_id.as_deref().ok_or(TokenError::UnknownKey)?;
         let (_, key) =
@@ -215,6 +223,24 @@ impl Verifier {
         let Claims { sub, roles, stores, .. } = claims.custom.clone();
         Ok(Examined { principal: Principal { user_id: sub, roles, stores }, from_ms, expires_ms })
     }
+}
+
+/// Checks what the JWT library passes over. Members of header and claims stand once (RFC 7515, section 4; RFC 7519,
+/// section 4): of two that differ, another reader may believe the other. And whatever `crit` is, it is refused: an
+/// extension that it lists is not known here, and one that lists none, or what is no extension, is not allowed to be.
+fn check_parts(token: &str) -> Result<(), TokenError> {
+    let malformed = || TokenError::Malformed;
+    let mut parts = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let (header, claims) = (parts.next().flatten(), parts.next().flatten());
+    let (header, claims) = (header.ok_or_else(malformed)?, claims.ok_or_else(malformed)?);
+    for part in [&header, &claims] {
+        if !matches!(members::doubled(part), Ok(None)) {
+            return Err(TokenError::Malformed);
+        }
+    }
+    let header: BTreeMap<String, IgnoredAny> =
+        serde_json::from_slice(&header).map_err(|_| TokenError::Malformed)?;
+    if header.contains_key("crit") { Err(TokenError::Critical) } else { Ok(()) }
 }
 
 /// A token whose signature is genuine.
@@ -310,6 +336,70 @@ mod tests {
         ];
         for (token, expected) in cases {
             assert_eq!(verify(&token, NOW_S), Err(expected));
+        }
+    }
+
+    /// Signs parts as they stand.
+    fn sign_texts(header: &str, claims: &str, by: &KeyPair) -> String {
+        let message =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let signature = by.sk.sign(message.as_bytes(), None);
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    #[test]
+    fn a_token_that_calls_something_critical_is_refused() {
+        let ours = pair(1);
+        let verifier = Verifier::new(&Jwks { keys: vec![Jwk::new("k1", &ours.pk)] });
+        for crit in [
+            json!(["exp"]),
+            json!(["http://example.com/x"]),
+            json!(["b64"]),
+            json!(["alg"]),
+            json!(["x", "x"]),
+            json!([]),
+            json!(null),
+            json!("x"),
+            json!(false),
+            json!({}),
+            json!([7]),
+        ] {
+            let mut header = json!({"alg": "EdDSA", "kid": "k1", "b64": true, "x": 1, "exp": 1});
+            assert!(verifier.verify(&sign(&header, &claims(), &ours), NOW_S * 1_000).is_ok());
+            header["crit"] = crit.clone();
+            let token = sign(&header, &claims(), &ours);
+            assert_eq!(verifier.verify(&token, NOW_S * 1_000), Err(TokenError::Critical), "{crit}");
+            assert_eq!(ErrorCode::from(TokenError::Critical), ErrorCode::Unauthenticated);
+        }
+        // A claim of that name is any claim.
+        let header = json!({"alg": "EdDSA", "kid": "k1"});
+        let token = sign(&header, &with("crit", json!(["x"])), &ours);
+        assert!(verifier.verify(&token, NOW_S * 1_000).is_ok());
+    }
+
+    #[test]
+    fn members_of_a_token_stand_once() {
+        let ours = pair(1);
+        let verifier = Verifier::new(&Jwks { keys: vec![Jwk::new("k1", &ours.pk)] });
+        let (header, claims) = (r#"{"alg":"EdDSA","kid":"k1"}"#, claims().to_string());
+        let verify = |header: &str, claims: &str| {
+            verifier.verify(&sign_texts(header, claims, &ours), NOW_S * 1_000).map(|_| ())
+        };
+        assert_eq!(verify(header, &claims), Ok(()));
+        let twice = |text: &str, more: &str| format!("{{{more},{}", &text[1..]);
+        for more in
+            [r#""kid":"k1""#, r#""alg":"EdDSA""#, r#""x":1,"x":1"#, r#""cr\u0069t":[],"crit":[]"#]
+        {
+            assert_eq!(verify(&twice(header, more), &claims), Err(TokenError::Malformed), "{more}");
+        }
+        assert_eq!(
+            verify(&twice(header, r#""cr\u0069t":["x"]"#), &claims),
+            Err(TokenError::Critical)
+        );
+        for more in
+            [r#""sub":"1002""#, r#""roles":["admin"]"#, r#""exp":1"#, r#""extra":1,"extra":2"#]
+        {
+            assert_eq!(verify(header, &twice(&claims, more)), Err(TokenError::Malformed), "{more}");
         }
     }
 

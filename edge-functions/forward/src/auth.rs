@@ -167,6 +167,21 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_needs_an_extension_is_refused() {
+        let ours = pair(1);
+        let set = keys(serde_json::to_vec(&Jwks { keys: vec![Jwk::new("k1", &ours.pk)] }).unwrap());
+        let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let header = json!({"alg": "EdDSA", "kid": "k1", "crit": ["tiffin-x"], "tiffin-x": true});
+        let rest = signed("k1", &ours, NOW_S + 60);
+        let claims = rest.split('.').nth(1).unwrap();
+        let message = format!("{}.{claims}", encode(header));
+        let signature = URL_SAFE_NO_PAD.encode(ours.sk.sign(message.as_bytes(), None));
+        let refused = verify(&set, &format!("{message}.{signature}"), NOW_S * 1_000).unwrap_err();
+        assert_eq!(refused, Refusal::Token(TokenError::Critical));
+        assert_eq!(status(refused), (401, ErrorCode::Unauthenticated));
+    }
+
+    #[test]
     fn without_keys_nothing_is_said_about_a_token() {
         for set in [entry(Content::Absent), keys(b"<html>".to_vec())] {
             let refusal = verify(&set, "token", 0).unwrap_err();
