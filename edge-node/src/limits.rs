@@ -144,6 +144,9 @@ pub const MAX_TRACESTATE_BYTES: usize = 512;
 pub const MAX_TARGET_BYTES: usize = 8 << 10;
 /// How long a client may take to send a request's head; also how long an idle connection is kept.
 pub const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client that has asked and ended its side of the connection is waited for as if it had not: it may only have
+/// said that it asks no more, or have gone.
+pub const HALF_CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of a request's head that the express lane reads; each connection holds as many. A longer one, and all that
 /// follow it, go the long way.
 pub const EXPRESS_INPUT_BYTES: usize = 4 << 10;

@@ -1,10 +1,11 @@
 //! The head of an HTTP/1.1 request in a connection's first bytes, as far as the express lane has to know it. Pure.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
+use super::framing::Framing;
 use crate::limits;
 
 /// What a connection's next bytes are.
@@ -22,7 +23,14 @@ pub(super) enum Sight {
         /// Its head, if the cache may have the answer and the connection goes on after it.
         plain: Option<Parts>,
     },
-    /// Something whose end is not to be seen here: a body, another protocol, or nonsense.
+    /// The head of a request with a body.
+    Leading {
+        /// Its bytes.
+        bytes: Bytes,
+        /// Where its body ends.
+        body: Framing,
+    },
+    /// Something whose end is not to be seen here: another protocol, or nonsense.
     Foreign,
 }
 
@@ -39,15 +47,24 @@ pub(super) fn look_at(input: &[u8]) -> Sight {
         Err(_) => return Sight::Foreign,
     };
     let Some(headers) = headers(&input, request.headers) else { return Sight::Foreign };
-    if [CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE, EXPECT]
-        .iter()
-        .any(|it| headers.contains_key(it))
-    {
+    if [UPGRADE, EXPECT].iter().any(|it| headers.contains_key(it)) {
         return Sight::Foreign;
+    }
+    let Ok(body) = Framing::of(&headers) else { return Sight::Foreign };
+    let bytes = match request.path {
+        Some(target) if target.contains('#') => without_fragment(&input[..length], target.len()),
+        _ => input.slice(..length),
+    };
+    if !body.is_done() {
+        // HTTP/1.0 knows no chunks.
+        let is_new = request.version == Some(1);
+        return if is_new { Sight::Leading { bytes, body } } else { Sight::Foreign };
     }
     let is_read = request.method == Some("GET") && request.version == Some(1);
     let stays = headers.get(CONNECTION).is_none_or(|it| it.as_bytes() == b"keep-alive");
-    let target = request.path.filter(|_| is_read && stays);
+    // A length, even of nothing, is not for the cache.
+    let is_bare = !headers.contains_key(CONTENT_LENGTH);
+    let target = request.path.filter(|it| is_read && stays && is_bare && !it.contains('#'));
     let uri = target.and_then(|it| Uri::from_maybe_shared(input.slice_ref(it.as_bytes())).ok());
     let plain = uri.map(|uri| {
         let mut head = Request::new(()).into_parts().0;
@@ -55,7 +72,20 @@ pub(super) fn look_at(input: &[u8]) -> Sight {
         head.headers = headers;
         head
     });
-    Sight::Whole { bytes: input.slice(..length), plain }
+    Sight::Whole { bytes, plain }
+}
+
+/// The head with a target that is no path, in place of one with a fragment: what hyper parses a URI with drops the
+/// fragment without a word, and so would answer for another target. What stands there now is refused further on.
+fn without_fragment(head: &[u8], target_bytes: usize) -> Bytes {
+    let begin = head.iter().position(|byte| *byte == b' ').map_or(0, |space| space + 1);
+    let mut head = head.to_vec();
+    for byte in head.iter_mut().skip(begin).take(target_bytes) {
+        if matches!(byte, b'#' | b'?') {
+            *byte = b'\\';
+        }
+    }
+    head.into()
 }
 
 /// The lines as a map. None if one is nothing that a map can hold.
@@ -87,9 +117,13 @@ mod tests {
             ("GET /a HTTP/1.0\r\nhost: h\r\n\r\n", "whole"),
             ("HEAD /a HTTP/1.1\r\nhost: h\r\n\r\n", "whole"),
             ("DELETE /a HTTP/1.1\r\nhost: h\r\n\r\n", "whole"),
-            ("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\nabc", "foreign"),
-            ("GET /a HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n", "foreign"),
-            ("GET /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n", "foreign"),
+            ("GET /a#b HTTP/1.1\r\nhost: h\r\n\r\n", "whole"),
+            ("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\nabc", "leading"),
+            ("POST /a HTTP/1.0\r\nhost: h\r\ncontent-length: 3\r\n\r\nabc", "foreign"),
+            ("GET /a HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n", "whole"),
+            ("GET /a HTTP/1.1\r\nhost: h\r\ncontent-length: x\r\n\r\n", "foreign"),
+            ("GET /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n", "leading"),
+            ("GET /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: br, chunked\r\n\r\n", "foreign"),
             ("GET /a HTTP/1.1\r\nhost: h\r\nupgrade: h2c\r\n\r\n", "foreign"),
             ("GET /a HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\n\r\n", "foreign"),
             ("GET /a HTTP/1.1\r\nho st: h\r\n\r\n", "foreign"),
@@ -101,9 +135,21 @@ mod tests {
                 Sight::Partial => "partial",
                 Sight::Whole { plain: Some(_), .. } => "plain",
                 Sight::Whole { plain: None, .. } => "whole",
+                Sight::Leading { .. } => "leading",
                 Sight::Foreign => "foreign",
             };
             assert_eq!(seen, expected, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn a_fragment_becomes_what_no_path_has() {
+        for (target, given) in [("/a#b", "/a\\b"), ("/a?b#c", "/a\\b\\c"), ("/#?#", "/\\\\\\")] {
+            let head = format!("GET {target} HTTP/1.1\r\nx: ?#\r\n\r\n");
+            let Sight::Whole { bytes, plain: None } = look_at(head.as_bytes()) else {
+                panic!("whole")
+            };
+            assert_eq!(bytes, head.replace(target, given));
         }
     }
 

@@ -7,13 +7,16 @@
 //! Invariants:
 //! 1. answers leave in the order of their requests: the lane answers only while hyper has nothing to answer and nothing
 //!    left to send, and gives it one request at a time;
-//! 2. what the lane does not understand, it does not touch: from the first request with a body on, or the first bytes
-//!    that are no head of HTTP/1.1, the connection is hyper's;
-//! 3. who waits for a client waits no longer than [`limits::HEAD_READ_TIMEOUT`] for a head, whoever reads it.
+//! 2. what the lane does not understand, it does not touch: from the first bytes on that are no head of HTTP/1.1, or a
+//!    body whose end others may see elsewhere, the connection is hyper's;
+//! 3. a client that has asked and ends its side of the connection is answered: hyper takes that end for the client's, so it
+//!    is held back for [`limits::HALF_CLOSE_PATIENCE`] while an answer is awaited. A reset is not;
+//! 4. who waits for a client waits no longer than [`limits::HEAD_READ_TIMEOUT`] for a head, whoever reads it.
 //!
 //! Whose turn it is, is known by [`Turn`]: hyper's from when it is given a request until the answer's body was dropped
 //! and hyper has flushed after it, which it does only when it holds no more bytes.
 
+mod framing;
 mod head;
 #[cfg(test)]
 mod tests;
@@ -27,8 +30,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use http::request::Parts;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use self::framing::Framing;
 use self::head::{Sight, look_at};
 use super::access::Access;
 use crate::limits;
@@ -59,6 +63,8 @@ pub(super) struct Express<IO, A> {
     /// Since when a request is awaited.
     waiting_since: Instant,
     patience: Option<Pin<Box<Sleep>>>,
+    /// Runs out when a client that has ended its side has waited for long enough.
+    ended: Option<Pin<Box<Sleep>>>,
 }
 
 /// What happens to the bytes that come.
@@ -66,6 +72,8 @@ pub(super) struct Express<IO, A> {
 enum Lane {
     /// The next request is looked at.
     Open,
+    /// hyper is given the body of a request, of which this is left.
+    Body(Framing),
     /// hyper is answering; what comes meanwhile waits.
     Held,
     /// Everything is hyper's.
@@ -128,6 +136,7 @@ where
             sending: None,
             waiting_since: Instant::now(),
             patience: None,
+            ended: None,
         }
     }
 
@@ -204,8 +213,52 @@ where
                     self.turn.set(HYPERS);
                 }
             }
+            Sight::Leading { bytes, body } => {
+                let length = bytes.len();
+                self.consume(length);
+                (self.given, self.lane) = (bytes, Lane::Body(body));
+                self.turn.set(HYPERS);
+            }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives hyper what is there of a body. Pending when nothing is, ready without a byte when the body is done.
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut body: Framing,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.filled == 0 {
+            match self.poll_fill(cx)? {
+                // It ends too early, as hyper will see.
+                Poll::Ready(0) => self.lane = Lane::Closed,
+                Poll::Ready(_) => {}
+                Poll::Pending => return self.poll_patience(cx),
+            }
+        }
+        let bytes = self.filled.min(buffer.remaining());
+        let Ok(taken) = body.advance(&self.input[..bytes]) else {
+            self.lane = Lane::Closed;
+            return Poll::Ready(Ok(()));
+        };
+        buffer.put_slice(&self.input[..taken]);
+        self.consume(taken);
+        if self.lane != Lane::Closed {
+            self.lane = match (body.is_done(), self.turn.is(NOBODYS)) {
+                (false, _) => Lane::Body(body),
+                (true, false) => Lane::Held,
+                (true, true) => Lane::Open,
+            };
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The client has ended its side while it waits: ready when that is for too long.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let wait = || Box::pin(sleep(limits::HALF_CLOSE_PATIENCE));
+        self.ended.get_or_insert_with(wait).as_mut().poll(cx)
     }
 }
 
@@ -231,10 +284,20 @@ where
                 Lane::Open => ready!(this.poll_open(cx))?,
                 Lane::Held if this.filled > 0 => return Poll::Pending,
                 // hyper reads during an answer to learn that its client has gone.
-                Lane::Held => match ready!(this.poll_fill(cx))? {
-                    0 => return Poll::Ready(Ok(())),
-                    _ => return Poll::Pending,
-                },
+                Lane::Held => {
+                    if this.ended.is_none() && ready!(this.poll_fill(cx))? > 0 {
+                        return Poll::Pending;
+                    }
+                    ready!(this.poll_ended(cx));
+                    return Poll::Ready(Ok(()));
+                }
+                Lane::Body(body) => {
+                    let before = buffer.filled().len();
+                    ready!(this.poll_body(cx, body, buffer))?;
+                    if buffer.filled().len() > before {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
                 Lane::Closed if this.filled > 0 => {
                     let bytes = this.filled.min(buffer.remaining());
                     buffer.put_slice(&this.input[..bytes]);
@@ -286,7 +349,7 @@ where
             if self.lane == Lane::Held {
                 self.lane = Lane::Open;
                 // hyper was told to wait for more; what waits here comes without any news from the client.
-                if self.filled > 0 {
+                if self.filled > 0 || self.ended.is_some() {
                     cx.waker().wake_by_ref();
                 }
             }
