@@ -35,6 +35,7 @@ mod document;
 mod edition;
 mod engine;
 mod feed;
+mod hop;
 mod host;
 mod instances;
 mod known;

@@ -7,6 +7,8 @@
 use http::header::{CACHE_CONTROL, HeaderValue};
 use http::{HeaderMap, HeaderName};
 
+use super::structured::{self, Value};
+
 /// For caches of a CDN. Source: RFC 9213, section 3.
 pub(super) const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 /// What a number of seconds that no integer holds stands for. Source: RFC 9111, section 1.2.2.
@@ -48,6 +50,12 @@ impl Directives {
         self
     }
 
+    /// The same with one more, of so many seconds.
+    pub(super) fn with(mut self, name: &str, seconds: u64) -> Self {
+        self.list.push((name.to_owned(), Some(seconds.to_string())));
+        self
+    }
+
     /// As a `Cache-Control` for a reader that minds case and spaces.
     pub(super) fn to_header(&self) -> HeaderValue {
         let mut text = String::new();
@@ -68,9 +76,14 @@ fn is_timed(name: &str) -> bool {
     matches!(name, "max-age" | "s-maxage" | "stale-while-revalidate" | "stale-if-error")
 }
 
+/// A number of seconds; none if it is not one.
+pub(super) fn whole_seconds(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(FOREVER_S).min(FOREVER_S))
+}
+
 fn seconds(argument: &str) -> u64 {
-    let is_number = !argument.is_empty() && argument.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { argument.parse().unwrap_or(FOREVER_S).min(FOREVER_S) } else { 0 }
+    whole_seconds(argument).unwrap_or(0)
 }
 
 fn lines(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
@@ -99,68 +112,26 @@ fn lenient(text: &str) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-/// A dictionary of structured fields, as far as RFC 9213 uses it; none for what is not one, and for
-/// an empty one.
+/// `CDN-Cache-Control` as a dictionary of structured fields; none for what is not one, for an empty one, and for one
+/// whose times are no integers.
 fn dictionary(text: &str) -> Option<Vec<(String, Option<String>)>> {
     let mut list: Vec<(String, Option<String>)> = Vec::new();
-    let mut rest = text.trim_matches(' ');
-    while !rest.is_empty() {
-        let (name, after) = key(rest)?;
-        let (value, after) = match after.strip_prefix('=') {
-            Some(after) => item(after)?,
-            None => (Some(None), after),
-        };
-        rest = parameters(after)?.trim_start_matches([' ', '\t']);
-        // Of a name that is there twice the last one counts; a false one is as good as absent.
-        list.retain(|(known, _)| known != name);
-        list.extend(value.map(|argument| (name.to_owned(), argument)));
-        if !rest.is_empty() {
-            rest = rest.strip_prefix(',')?.trim_start_matches([' ', '\t']);
-            if rest.is_empty() {
-                return None;
+    for (name, value) in structured::dictionary(text)? {
+        // A negative time is over.
+        let argument = match value {
+            Value::Integer(seconds) if is_timed(&name) => Some(seconds.max(0).to_string()),
+            _ if is_timed(&name) => return None,
+            Value::Boolean(is_true) => {
+                if !is_true {
+                    continue;
+                }
+                None
             }
-        }
+            Value::Integer(_) | Value::Other => Some(String::new()),
+        };
+        list.push((name, argument));
     }
     (!list.is_empty()).then_some(list)
-}
-
-fn key(text: &str) -> Option<(&str, &str)> {
-    let is_first = |c: char| c.is_ascii_lowercase() || c == '*';
-    let is_next = |c: char| is_first(c) || c.is_ascii_digit() || matches!(c, '_' | '-' | '.');
-    text.starts_with(is_first).then_some(())?;
-    Some(text.split_at(text.find(|c| !is_next(c)).unwrap_or(text.len())))
-}
-
-/// What a bare item says: nothing for `?0`, no argument for `?1`, else its text.
-type Item = Option<Option<String>>;
-
-fn item(text: &str) -> Option<(Item, &str)> {
-    if let Some(after) = text.strip_prefix("?1") {
-        return Some((Some(None), after));
-    }
-    if let Some(after) = text.strip_prefix("?0") {
-        return Some((None, after));
-    }
-    if let Some(inner) = text.strip_prefix('"') {
-        let end = inner.find('"')?;
-        return Some((Some(Some(inner[..end].to_owned())), &inner[end + 1..]));
-    }
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "-+.*_:/!#$%&'^`|~".contains(c);
-    let end = text.find(|c| !is_part(c)).unwrap_or(text.len());
-    let (value, after) = text.split_at(end);
-    (!value.is_empty()).then(|| (Some(Some(value.to_owned())), after))
-}
-
-/// What follows an item's parameters, which mean nothing here.
-fn parameters(mut text: &str) -> Option<&str> {
-    while let Some(after) = text.strip_prefix(';') {
-        let (_, after) = key(after.trim_start_matches(' '))?;
-        text = match after.strip_prefix('=') {
-            Some(after) => item(after)?.1,
-            None => after,
-        };
-    }
-    Some(text)
 }
 
 #[cfg(test)]
@@ -212,6 +183,16 @@ mod tests {
             ("max-age=60,", false, Some(5)),
             ("max-age=", false, Some(5)),
             ("", false, Some(5)),
+            // A time of another type than an integer.
+            ("max-age=\"600\"", false, Some(5)),
+            ("public, max-age=60.5", false, Some(5)),
+            ("max-age", false, Some(5)),
+            ("max-age=?1", false, Some(5)),
+            ("max-age=(60)", false, Some(5)),
+            ("max-age=60, stale-if-error=soon", false, Some(5)),
+            ("max-age=1234567890123456", false, Some(5)),
+            ("max-age=-60", true, Some(0)),
+            ("max-age=60, x=(\"a\" b);c, y=:aGk=:", true, Some(60)),
         ] {
             let lines = [("cache-control", "max-age=5"), ("cdn-cache-control", cdn)];
             let directives = read(&lines);

@@ -3,13 +3,14 @@
 //! What a hit needs is there, and little else: headers are one piece of memory, bodies are shared, never copied. A coding
 //! is made when it is first asked for, once, and kept with the body for as long as that stays the same.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::header::{
-    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG,
-    LAST_MODIFIED, TRANSFER_ENCODING, VARY,
+    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, DATE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::sync::{OnceCell, Semaphore};
@@ -20,6 +21,7 @@ use super::encode::{Coding, is_compressible};
 use super::key::{Read, Secondary};
 use super::lines::Lines;
 use super::policy::{Keep, Lifetime};
+use super::range::{Wanted, wanted};
 use super::status::{CACHE_STATUS, Status};
 use super::tags::Marks;
 use super::weight::{ARC_BYTES, allocated, shared};
@@ -251,6 +253,17 @@ impl Entry {
                 return self.not_modified(held, now_ms, status);
             }
         }
+        if self.status == StatusCode::OK && read.has_range {
+            let whole = &self.body.identity;
+            let [tag, modified, date] =
+                [ETAG, LAST_MODIFIED, DATE].map(|name| self.headers.get(&name));
+            let (tag, modified, date) = (tag.as_ref(), modified.as_ref(), date.as_ref());
+            match wanted(request, whole.len(), tag, modified, date) {
+                Wanted::Whole => {}
+                Wanted::Part(range) => return self.part(range, now_ms, status),
+                Wanted::Nothing => return self.no_part(now_ms, status),
+            }
+        }
         let mut body = self.body.identity.clone();
         if coding != Coding::Identity {
             match self.body.in_coding(coding, compressors).await {
@@ -286,6 +299,32 @@ impl Entry {
         for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_LANGUAGE] {
             headers.remove(name);
         }
+        self.annotate(headers, now_ms, status);
+        response
+    }
+
+    /// A part of the body as it is.
+    fn part(&self, range: Range<usize>, now_ms: i64, status: &Status) -> Response<WasiBody> {
+        let whole_bytes = self.body.identity.len();
+        let mut headers = self.prepare(Coding::Identity, range.len());
+        let shown = format!("bytes {}-{}/{whole_bytes}", range.start, range.end - 1);
+        let shown = HeaderValue::try_from(shown);
+        headers.extend(shown.map(|shown| (CONTENT_RANGE, shown)));
+        self.annotate(&mut headers, now_ms, status);
+        let mut response = Response::new(full(self.body.identity.slice(range)));
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// To who asks for what lies beyond the body. Source: RFC 9110, section 15.5.17.
+    fn no_part(&self, now_ms: i64, status: &Status) -> Response<WasiBody> {
+        let mut response = Response::new(full(Bytes::new()));
+        *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+        let headers = response.headers_mut();
+        let shown = HeaderValue::try_from(format!("bytes */{}", self.body.identity.len()));
+        headers.extend(shown.map(|shown| (CONTENT_RANGE, shown)));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
         self.annotate(headers, now_ms, status);
         response
     }

@@ -22,6 +22,7 @@ use super::key::{Secondary, make_unconditional, shared};
 use super::policy::{Refusal, Standing, judge};
 use super::tags::Marks;
 use crate::body::full;
+use crate::hop;
 use crate::limits;
 use crate::problem::Problem;
 use crate::site::Answered;
@@ -222,8 +223,11 @@ impl Filling<'_> {
         confirmed: Option<&Entry>,
     ) -> Result<Made, Refusal> {
         let received = SystemTime::now();
-        let keep = judge(self.head, status, headers, self.started_ms, received)?;
-        let variant = Secondary::of(headers, &self.head.headers).ok_or(Refusal("vary"))?;
+        let mut headers = headers.clone();
+        // What the function's `Connection` names is not kept either. Source: RFC 9111, section 3.1.
+        hop::strip(&mut headers);
+        let keep = judge(self.head, status, &headers, self.started_ms, received)?;
+        let variant = Secondary::of(&headers, &self.head.headers).ok_or(Refusal("vary"))?;
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         let length = length.and_then(|length| length.parse::<usize>().ok());
         if confirmed.is_none() && length.is_some_and(|it| it > limits::MAX_CACHED_BODY_BYTES) {
@@ -231,10 +235,9 @@ impl Filling<'_> {
         }
         let tags = match confirmed {
             Some(entry) if !headers.contains_key(SURROGATE_KEY) => entry.marks.tags.clone(),
-            Some(_) | None => self.cache.tag_slots(headers)?,
+            Some(_) | None => self.cache.tag_slots(&headers)?,
         };
         let marks = Marks { tags, uri: self.cache.tags.slot(shared(self.key)), since: self.since };
-        let mut headers = headers.clone();
         // Who stores an answer without a date gives it one. Source: RFC 9110, section 6.6.1.
         headers.entry(DATE).or_insert_with(|| {
             let date = httpdate::fmt_http_date(received);

@@ -32,6 +32,8 @@ pub(super) enum Asked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Read {
     pub(super) is_head: bool,
+    /// It asks for a part.
+    pub(super) has_range: bool,
     pub(super) has_authorization: bool,
     pub(super) has_cookie: bool,
 }
@@ -50,14 +52,13 @@ impl Asked {
         if has_body {
             return Self::Through("body");
         }
-        // Parts of an answer, and conditions on what only the function can know, are left to it.
-        for name in [RANGE, IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE] {
-            if head.headers.contains_key(&name) {
-                return Self::Through(if name == RANGE { "range" } else { "condition" });
-            }
+        // Conditions on what only the function can know are left to it.
+        if [IF_MATCH, IF_UNMODIFIED_SINCE].iter().any(|name| head.headers.contains_key(name)) {
+            return Self::Through("condition");
         }
         Self::Read(Read {
             is_head,
+            has_range: !is_head && head.headers.contains_key(RANGE),
             has_authorization: head.headers.contains_key(AUTHORIZATION),
             has_cookie: head.headers.contains_key(COOKIE),
         })
@@ -99,8 +100,9 @@ pub(super) fn primary(uri: &Uri) -> String {
 
 /// Takes out what asks for less than a whole answer: an entry is made of whole ones.
 pub(super) fn make_unconditional(headers: &mut HeaderMap) {
-    headers.remove(IF_NONE_MATCH);
-    headers.remove(IF_MODIFIED_SINCE);
+    for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE] {
+        headers.remove(name);
+    }
 }
 
 /// The headers that chose a variant, and the values they had.
@@ -193,8 +195,10 @@ mod tests {
     #[test]
     fn only_plain_reads_are_answered_from_the_cache() {
         let read = |is_head, has_authorization, has_cookie| {
-            Asked::Read(Read { is_head, has_authorization, has_cookie })
+            Asked::Read(Read { is_head, has_range: false, has_authorization, has_cookie })
         };
+        let part =
+            Read { is_head: false, has_range: true, has_authorization: false, has_cookie: false };
         for (method, header, has_body, expected) in [
             ("GET", "x-any", false, read(false, false, false)),
             ("HEAD", "x-any", false, read(true, false, false)),
@@ -202,7 +206,9 @@ mod tests {
             ("GET", "cookie", false, read(false, false, true)),
             ("GET", "if-none-match", false, read(false, false, false)),
             ("GET", "x-any", true, Asked::Through("body")),
-            ("GET", "range", false, Asked::Through("range")),
+            ("GET", "range", false, Asked::Read(part)),
+            ("HEAD", "range", false, read(true, false, false)),
+            ("GET", "if-range", false, read(false, false, false)),
             ("GET", "if-match", false, Asked::Through("condition")),
             ("GET", "if-unmodified-since", false, Asked::Through("condition")),
             ("OPTIONS", "x-any", false, Asked::Through("method")),

@@ -12,10 +12,11 @@
 //! 6. a hit copies no body, takes no lock that is held across a wait, and asks no guest.
 //!
 //! `key` says which requests are alike, `entry` makes answers of `lines`, `weight` is what it takes, `ask` leads or waits, `flight` brings requests together, `fill` is
-//! one fetch, `wire` makes hits ready to be sent, `encode` and `conditional` spare bytes, `status` tells what happened.
+//! one fetch, `wire` makes hits ready to be sent, `encode`, `conditional` and `range` spare bytes, `status` tells what happened.
 
 mod ask;
 mod conditional;
+mod date;
 mod directives;
 mod encode;
 mod entry;
@@ -27,7 +28,9 @@ mod lines;
 #[cfg(target_os = "linux")]
 mod memory_tests;
 mod policy;
+mod range;
 mod status;
+mod structured;
 mod tags;
 #[cfg(test)]
 mod tests;

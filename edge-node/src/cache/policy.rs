@@ -13,12 +13,13 @@
 
 use std::time::SystemTime;
 
-use http::header::{AGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, EXPIRES, SET_COOKIE, VARY};
+use http::header::{AGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, DATE, EXPIRES, SET_COOKIE, VARY};
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_cache_semantics::{CacheOptions, CachePolicy};
 
-use super::directives::{CDN_CACHE_CONTROL, Directives};
+use super::date::http_date;
+use super::directives::{CDN_CACHE_CONTROL, Directives, whole_seconds};
 
 /// What an entry is good for at a moment, as far as time goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +101,7 @@ pub(super) fn judge(
     let (is_public, is_authorized) =
         (directives.has("public"), request.headers.contains_key(AUTHORIZATION));
     let has_expires = headers.contains_key(EXPIRES) && !directives.is_targeted;
-    let is_timed = directives.has("max-age") || directives.has("s-maxage") || has_expires;
+    let is_timed = is_limited(&directives) || has_expires;
     for (is_so, why) in [
         (headers.contains_key(SET_COOKIE), "set-cookie"),
         (directives.has("no-store"), "no-store"),
@@ -163,20 +164,41 @@ fn standard(
     *answer.status_mut() = status;
     let kept = answer.headers_mut();
     kept.clone_from(headers);
-    kept.remove(AGE);
-    kept.remove(CDN_CACHE_CONTROL);
-    if directives.is_targeted {
-        kept.remove(EXPIRES);
+    for name in [AGE, CDN_CACHE_CONTROL, EXPIRES] {
+        kept.remove(name);
     }
+    let directives = match expires_s(headers, received) {
+        Some(seconds) if !directives.is_targeted && !is_limited(&directives) => {
+            directives.with("max-age", seconds)
+        }
+        _ => directives,
+    };
     // The crate takes it for a lifetime of zero; it only forbids what is stale, and is minded above.
     kept.insert(CACHE_CONTROL, directives.without("proxy-revalidate").to_header());
     let options = CacheOptions { shared: true, cache_heuristic: 0.0, ..CacheOptions::default() };
     CachePolicy::new_options(&asked, &answer, received, options)
 }
 
-/// The `Age` of an answer, zero without a sound one.
+/// Whether a directive says how long it is fresh; then `Expires` says nothing.
+fn is_limited(directives: &Directives) -> bool {
+    directives.has("max-age") || directives.has("s-maxage")
+}
+
+/// The lifetime that `Expires` gives: none without one, zero with one that is no date or of which two are at odds.
+fn expires_s(headers: &HeaderMap, received: SystemTime) -> Option<u64> {
+    let moment = |value: &HeaderValue| http_date(value.to_str().ok()?.trim(), received);
+    let mut expires = headers.get_all(EXPIRES).iter().map(moment);
+    let (first, mut others) = (expires.next()?, expires);
+    let date = headers.get(DATE).and_then(moment).unwrap_or(received);
+    let first = first.filter(|first| others.all(|other| other == Some(*first)));
+    Some(first.and_then(|end| end.duration_since(date).ok()).map_or(0, |left| left.as_secs()))
+}
+
+/// The `Age` of an answer, zero without a sound one. Of several the first counts. Source: RFC 9111, section 5.1.
 fn age_s(headers: &HeaderMap) -> u64 {
-    headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok()).unwrap_or(0)
+    let lines = headers.get_all(AGE).iter().map(|line| line.to_str().unwrap_or("-"));
+    let mut ages = lines.flat_map(|line| line.split(',')).map(str::trim);
+    ages.find(|age| !age.is_empty()).and_then(whole_seconds).unwrap_or(0)
 }
 
 fn varies_by_all(headers: &HeaderMap) -> bool {
@@ -271,6 +293,12 @@ mod tests {
             (&[("cache-control", "max-age=60, proxy-revalidate")], 60),
             (&[("cache-control", "MAX-AGE=60")], 60),
             (&[("cache-control", "max-age=5"), ("age", "4")], 1),
+            (&[("expires", "Tuesday, 14-Nov-23 22:14:27 GMT"), date], 67),
+            (&[("expires", "Tue Nov 14 22:14:28 2023"), date], 68),
+            (&[expires, expires, date], 60),
+            // Without a date of its own it is of the moment in which it came.
+            (&[expires], 60),
+            (&[expires, ("date", "today")], 60),
         ];
         for (answered, fresh_s) in table {
             let lifetime = judged(&[], 200, answered).unwrap().lifetime;
@@ -282,6 +310,46 @@ mod tests {
         let aged = judged(&[], 200, &[("cache-control", "max-age=5"), ("age", "4")]).unwrap();
         assert_eq!(aged.lifetime.age_s(START_MS), 4);
         assert_eq!(aged.lifetime.age_s(START_MS + 2_999), 6);
+    }
+
+    #[test]
+    fn an_expires_that_is_no_date_is_past() {
+        let expires = ("expires", "Tue, 14 Nov 2023 22:14:20 GMT");
+        for answered in [
+            &[("expires", "0")][..],
+            &[("expires", "Tue, 14  Nov  2033 22:14:20 GMT")],
+            &[("expires", "Tue, 14 Nov 2033 22:14:20 CET")],
+            &[("expires", "Tue, 14 Nov 2023 22:13:20 GMT")],
+            &[expires, ("expires", "Tue, 14 Nov 2033 22:14:20 GMT")],
+            &[expires, ("expires", "never")],
+            &[expires, ("cache-control", "max-age=soon")],
+        ] {
+            let judged = judged(&[], 200, answered);
+            assert_eq!(judged.err(), Some(Refusal("no-lifetime")), "{answered:?}");
+        }
+    }
+
+    #[test]
+    fn of_several_ages_the_first_counts() {
+        let control = ("cache-control", "max-age=900");
+        for (answered, expected) in [
+            (&[control, ("age", "600, 0")][..], 600),
+            (&[control, ("age", "0, 600")], 0),
+            (&[control, ("age", ", 600 ,1")], 600),
+            (&[control, ("age", "600"), ("age", "1")], 600),
+            (&[control, ("age", "1"), ("age", "600")], 1),
+            (&[control, ("age", "old, 600")], 0),
+            (&[control, ("age", "600.5")], 0),
+            (&[control, ("age", "-600")], 0),
+            (&[control, ("age", "+600")], 0),
+            (&[control, ("age", "\"600\"")], 0),
+        ] {
+            let lifetime = judged(&[], 200, answered).unwrap().lifetime;
+            assert_eq!(lifetime.age_s(START_MS), expected, "{answered:?}");
+        }
+        for age in ["900", "900, 1", "2147483648", "99999999999999999999999"] {
+            assert!(judged(&[], 200, &[control, ("age", age)]).is_err(), "{age}");
+        }
     }
 
     #[test]

@@ -68,7 +68,9 @@ fn world(headers: Lines<'_>) -> Arc<World> {
 
 impl World {
     fn says(&self, status: u16, headers: Lines<'_>) {
-        const NAMES: [&str; 8] = [
+        const NAMES: [&str; 10] = [
+            "connection",
+            "x-mine",
             "cache-control",
             "etag",
             "age",
@@ -573,12 +575,7 @@ async fn what_is_left_to_the_function() {
     for (method, headers, status) in [
         (
             Method::GET,
-            &[("range", "bytes=0-1")][..],
-            "edge-node; fwd=bypass; fwd-status=200; detail=range",
-        ),
-        (
-            Method::GET,
-            &[("if-match", "\"1\"")],
+            &[("if-match", "\"1\"")][..],
             "edge-node; fwd=bypass; fwd-status=200; detail=condition",
         ),
         (Method::OPTIONS, &[], "edge-node; fwd=bypass; fwd-status=200; detail=method"),
@@ -632,6 +629,72 @@ async fn conditions_are_met_also_for_what_is_not_stored() {
         )
     });
     assert_eq!(world.get(&[("if-none-match", "\"2\"")]).await.header("etag"), "\"2\"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_come_from_a_stored_whole() {
+    let world = world(&[]);
+    let long = "0123456789".repeat(200);
+    world.runs(move |request| {
+        let is_asked_again = request.headers().contains_key("if-none-match");
+        assert!(!is_asked_again || !request.headers().contains_key("range"), "{request:?}");
+        let control = "max-age=60, stale-while-revalidate=60".to_owned();
+        let headers = [("cache-control", control), ("etag", "\"v\"".to_owned())];
+        let kind = ("content-type", "application/json".to_owned());
+        (200, headers.into_iter().chain([kind]).collect(), long.clone())
+    });
+    let missed = world.get(&[("range", "bytes=0-4")]).await;
+    assert_eq!((missed.status, missed.body.len()), (200, 2_000), "the function's own matter");
+    assert!(missed.header("cache-status").ends_with("fwd=bypass; fwd-status=200; detail=range"));
+    assert_eq!(world.get(&[]).await.status, 200);
+    let coded = ("accept-encoding", "br");
+    for (lines, status, body, range) in [
+        (&[("range", "bytes=2-5"), coded][..], 206, "2345", "bytes 2-5/2000"),
+        (&[("range", "bytes=-3")], 206, "789", "bytes 1997-1999/2000"),
+        (&[("range", "bytes=1998-"), ("if-range", "\"v\"")], 206, "89", "bytes 1998-1999/2000"),
+        (&[("range", "bytes=2000-")], 416, "", "bytes */2000"),
+        (&[("range", "bytes=2-5"), ("if-none-match", "\"v\"")], 304, "", ""),
+    ] {
+        let answer = world.get(lines).await;
+        assert_eq!((answer.status, answer.text()), (status, body), "{lines:?}");
+        assert_eq!(answer.header("content-range"), range, "{lines:?}");
+        assert_eq!(answer.header("content-encoding"), "", "{lines:?}");
+        let length = if status == 304 { String::new() } else { body.len().to_string() };
+        assert_eq!(answer.header("content-length"), length, "{lines:?}");
+        assert_eq!(answer.word, "hit");
+    }
+    for lines in [
+        &[("range", "bytes=0-1,4-5")][..],
+        &[("range", "bytes=2-5"), ("if-range", "\"w\"")],
+        &[("range", "lines=1-2")],
+    ] {
+        let answer = world.get(lines).await;
+        assert_eq!((answer.status, answer.body.len()), (200, 2_000), "{lines:?}");
+    }
+    let head = world.send(Method::HEAD, "/path", &[("range", "bytes=2-5")]).await;
+    assert_eq!((head.status, head.header("content-length")), (200, "2000"));
+    assert_eq!(world.calls(), 2);
+    seconds(61).await;
+    assert_eq!(world.get(&[("range", "bytes=2-5")]).await.text(), "2345");
+    seconds(1).await;
+    assert_eq!(world.get(&[("range", "bytes=0-0")]).await.header("age"), "1", "refreshed whole");
+    assert_eq!(world.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_connection_names_is_not_stored() {
+    let world = world(&[
+        ("cache-control", "max-age=60"),
+        ("connection", "close, X-Mine"),
+        ("x-mine", "1"),
+        ("etag", "\"1\""),
+    ]);
+    for _ in 0..2 {
+        let answer = world.get(&[]).await;
+        assert_eq!((answer.header("x-mine"), answer.header("connection")), ("", ""));
+        assert_eq!(answer.header("etag"), "\"1\"");
+    }
+    assert_eq!(world.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]

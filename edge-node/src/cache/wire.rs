@@ -49,7 +49,7 @@ impl Cache {
     /// and absolute, and no body comes after it.
     pub(crate) fn wire_hit(&self, head: &Parts, trace: &Trace) -> Option<WireHit> {
         let Asked::Read(read) = Asked::of(head, false) else { return None };
-        if read.is_head || is_conditional(&head.headers) {
+        if read.is_head || read.has_range || is_conditional(&head.headers) {
             return None;
         }
         let now_ms = self.now_ms();

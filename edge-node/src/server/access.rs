@@ -15,9 +15,9 @@ use http_body_util::BodyExt as _;
 use tiffin_process::log;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::screen::strip_hop_by_hop;
 use crate::canary::X_VERSION;
 use crate::edition::Edition;
+use crate::hop;
 use crate::metrics::{ComponentLabel, Metrics, RequestLabels};
 use crate::site::Answered;
 use crate::trace::{Trace, TraceId, X_TRACE_ID};
@@ -82,7 +82,7 @@ impl Access {
         self.component = component.map(|edition| Arc::clone(edition.component()));
         (self.route, self.cache) = (route, cache);
         self.problem = problem.map(|problem| problem.code().as_str());
-        strip_hop_by_hop(response.headers_mut());
+        hop::strip(response.headers_mut());
         if let Some(version) = version.filter(|_| self.component.is_some()) {
             let value = HeaderValue::try_from(&*version).expect("its characters were checked");
             response.headers_mut().insert(X_VERSION, value);

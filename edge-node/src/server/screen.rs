@@ -2,33 +2,18 @@
 
 use std::borrow::Cow;
 
-use http::header::{
-    CONNECTION, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{COOKIE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use tiffin_api::host::is_host;
 use tiffin_api::path::canonical;
 use tiffin_api::singleton::doubled;
 
+use crate::hop;
 use crate::limits;
 use crate::problem::Problem;
 use crate::site::strip_spin_headers;
-
-/// Meant for one connection, not for what stands behind it. Source: RFC 9110, section 7.6.1.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
 
 /// The target of a request about the server as a whole.
 pub(crate) const SERVER: &str = "*";
@@ -68,22 +53,8 @@ pub(super) fn clean(head: &mut Parts, scheme: Scheme) -> Result<(), Problem> {
     }
     speak_http1(head);
     strip_spin_headers(&mut head.headers);
-    strip_hop_by_hop(&mut head.headers);
+    hop::strip(&mut head.headers);
     Ok(())
-}
-
-/// Takes out what is only meant for this connection, and what `Connection` names.
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in HOP_BY_HOP.iter().chain(&named) {
-        headers.remove(name);
-    }
 }
 
 /// About as many as came over the wire.
@@ -177,8 +148,8 @@ fn host(head: &Parts) -> Result<Option<Authority>, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::{canonicalize, strip_hop_by_hop};
-    use http::{HeaderMap, Uri};
+    use super::canonicalize;
+    use http::Uri;
 
     #[test]
     fn a_uri_gets_the_one_spelling_of_its_path_and_keeps_the_rest() {
@@ -194,17 +165,5 @@ mod tests {
             let found = canonicalize(&mut found).map(|()| found.to_string()).ok();
             assert_eq!(found.as_deref(), expected, "{uri}");
         }
-    }
-
-    #[test]
-    fn headers_of_one_hop_go_and_the_others_stay() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in
-            [("connection", "close, X-Mine"), ("x-mine", "1"), ("te", "trailers"), ("x-kept", "1")]
-        {
-            headers.insert(name, value.parse().unwrap());
-        }
-        strip_hop_by_hop(&mut headers);
-        assert_eq!(headers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["x-kept"]);
     }
 }

@@ -49,6 +49,36 @@ async fn fragile(
     (upstream, is_down)
 }
 
+/// Everything goes to the upstream, and a second read is answered without it.
+#[tokio::test]
+async fn before_a_guest_that_is_a_proxy() {
+    let headers = [
+        ("cache-control", "max-age=60"),
+        ("connection", "x-one-hop, x-other"),
+        ("x-one-hop", "1"),
+        ("age", "20, 0"),
+        ("x-kept", "1"),
+    ];
+    let upstream = saying(200, &headers, "0123456789").await;
+    let settings = format!("{SETTINGS}\nvariables = {{ origin = \"{}\" }}", upstream.url(""));
+    let node = start(&guests(&[("a", &settings)])).await;
+    for is_hit in [false, true] {
+        let answer = node.get("/a/thing").await;
+        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "0123456789"));
+        assert_eq!(answer.headers.get("x-one-hop"), None);
+        assert_eq!(
+            (&answer.headers["x-kept"], &answer.headers["age"]),
+            (&"1".parse().unwrap(), &"20".parse().unwrap())
+        );
+        assert_eq!(status(&answer).contains("hit"), is_hit, "{answer:?}");
+    }
+    let request = Request::get(node.url("/a/thing")).header("range", "bytes=-4");
+    let part = node.send(request, "").await;
+    assert_eq!((part.status, part.body.as_str()), (StatusCode::PARTIAL_CONTENT, "6789"));
+    assert_eq!(part.headers["content-range"], "bytes 6-9/10");
+    assert_eq!(upstream.hits(), 1);
+}
+
 fn status(answer: &Answer) -> &str {
     answer.headers["cache-status"].to_str().unwrap()
 }

@@ -45,6 +45,7 @@ pub use self::options::{UpstreamOptions, UpstreamOptionsError, UpstreamProtocol}
 use self::origin::{Origin, Plan};
 use self::tls::Tls;
 use crate::backoff::random;
+use crate::hop;
 use crate::limits;
 use crate::metrics::Metrics;
 
@@ -172,7 +173,9 @@ impl Client {
             connect: patience.connect,
             head: begin + patience.first_byte.min(patience.total),
         };
-        let (response, lease, busy) = origin.send(request, until).await?;
+        let (mut response, lease, busy) = origin.send(request, until).await?;
+        // A guest is not told of `Connection`: nobody behind it could know what else ends here.
+        hop::strip(response.headers_mut());
         // Dropped in this order: the connection is free before the place is.
         let held = (lease, busy, place);
         Ok(response.map(|body| {

@@ -11,7 +11,7 @@ use spin_sdk::http::{FullBody, IntoResponse as _, Request, Response, Result, Sta
 use spin_sdk::wasip3::http::types;
 use spin_sdk::{http_service, key_value, variables};
 
-use super::hostile;
+use super::{hostile, proxy};
 
 type Answer = Response<FullBody<Bytes>>;
 
@@ -22,6 +22,9 @@ static LAST_SEEN: Mutex<Option<String>> = Mutex::new(None);
 
 #[http_service]
 async fn handle(request: Request) -> Result<types::Response> {
+    if let Ok(origin) = variables::get("origin").await {
+        return Ok(proxy::pass(request, &origin).await?.into_response()?);
+    }
     let path = request.uri().path().to_owned();
     match path.rsplit('/').next().unwrap_or_default() {
         "loop" => hostile::spin_forever(),

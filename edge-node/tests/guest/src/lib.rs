@@ -8,3 +8,5 @@
 mod handler;
 #[cfg(target_family = "wasm")]
 mod hostile;
+#[cfg(target_family = "wasm")]
+mod proxy;
