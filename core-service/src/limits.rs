@@ -92,6 +92,11 @@ pub const SANDBOX_WAITING: usize = 256;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request waits for a database connection.
 pub const DB_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one statement may take, unless whole tables are read: longer than a wait for a lock, shorter than a
+/// request.
+pub const DB_STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a connection may take on its way back to the others.
+pub const DB_RETURN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long SQLite waits for another process's lock.
 pub const DB_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that read.
@@ -313,6 +318,8 @@ pub const LANE_QUEUE: usize = 1_024;
 pub const BATCH_COMMANDS: usize = 512;
 /// How long a command may wait in its lane before it is begun: no longer than its client waits.
 pub const LANE_WAIT: Duration = Duration::from_secs(5);
+/// How long one try of a batch may take up to its commit, which has [`DB_STATEMENT_TIMEOUT`].
+pub const BATCH_TRY: Duration = DB_STATEMENT_TIMEOUT;
 /// For how long a batch is tried again while the database is busy or gone.
 pub const BATCH_PATIENCE: Duration = Duration::from_secs(4);
 /// The wait before a batch is tried again; it doubles with each try.
@@ -398,3 +405,5 @@ const _: () = assert!(OUTBOX_PACK_EVENTS as i64 <= FEED_PAGE);
 const _: () = assert!(EDIT_MOST_MS * 10 < KNOWN_IDS_SETTLED_MS);
 const _: () = assert!(REQUEST_TIMEOUT.as_millis() < EDIT_MOST_MS as u128);
 const _: () = assert!(RELAY_BATCH <= STATEMENT_ROWS as i64);
+const _: () = assert!(DB_BUSY_TIMEOUT.as_millis() < DB_STATEMENT_TIMEOUT.as_millis());
+const _: () = assert!(DB_STATEMENT_TIMEOUT.as_millis() < REQUEST_TIMEOUT.as_millis());

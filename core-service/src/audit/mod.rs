@@ -26,7 +26,6 @@ pub use store::{Check, Rule};
 use crate::db::{Db, DbError};
 use crate::fast::FastStore;
 use crate::limits;
-use sqlx::Connection as _;
 use tiffin_api::audit::{AuditCheck, AuditReport};
 use tokio::time::Instant;
 
@@ -38,6 +37,7 @@ pub async fn run(
 ) -> Result<AuditReport, DbError> {
     let started = Instant::now();
     let mut conn = db.read().await?;
+    conn.be_patient(limits::AUDIT_TIMEOUT);
     // On MySQL the reading connections repeat reads: the first query fixes what all of them see.
     let mut tx = conn.begin().await?;
     let mut checks = Vec::new();

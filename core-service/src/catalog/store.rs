@@ -8,7 +8,7 @@ use super::view::{Shelf, StoredMenu, StoredStore};
 use crate::db::{Backend, Conn, DbError, Row, bulk};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sqlx::{Connection as _, QueryBuilder, Row as _};
+use sqlx::{QueryBuilder, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
 use tiffin_api::id::{ItemId, StoreId};
 use tiffin_api::import::{ItemRow, StoreRow};

@@ -10,7 +10,6 @@ use crate::http::error::ApiError;
 use crate::orders;
 use crate::pricing::http::name_price;
 use crate::pricing::state::check_shape;
-use sqlx::Connection as _;
 use std::collections::BTreeSet;
 use tiffin_api::coupon::{CouponValidation, CouponVerdict};
 use tiffin_api::id::UserId;
@@ -26,7 +25,7 @@ pub(super) async fn validate(
     check_shape(basket).map_err(Problem::from)?;
     let items: Vec<_> = basket.lines.iter().map(|line| line.item_id).collect();
     let mut conn = app.db.read().await?;
-    let mut snapshot = conn.begin().await.map_err(crate::db::DbError::from)?;
+    let mut snapshot = conn.begin().await?;
     let data =
         load_for_pricing(&mut snapshot, basket.store_id, &items).await?.ok_or_else(|| {
             Problem::new(ErrorCode::StoreNotFound, "the stores are listed at /v1/stores")

@@ -62,6 +62,14 @@ impl Dialect {
         }
     }
 
+    /// What begins a transaction that writes. SQLite's waits for its turn here, instead of failing when it writes.
+    pub const fn begin_writing(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::MySql => "BEGIN",
+        }
+    }
+
     /// The database's clock, ms since the Unix epoch: one for all who share the database.
     pub const fn now_ms(self) -> &'static str {
         match self {
@@ -112,7 +120,7 @@ impl DbError {
         use sqlx::Error as E;
         match self {
             Self::Inconsistent(_) => Failure::Defect,
-            Self::NoIds(_) | Self::Late => Failure::Unavailable,
+            Self::NoIds(_) | Self::TooSlow | Self::Late => Failure::Unavailable,
             Self::Sqlx(E::Database(error)) => of_database(error.as_ref()),
             Self::Sqlx(
                 E::Io(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::Protocol(_),

@@ -8,26 +8,29 @@
 
 pub mod bulk;
 pub mod code;
+pub mod conn;
 pub mod dialect;
 pub mod folder;
 pub mod outbox;
 
+pub use conn::Conn;
 pub use dialect::{Dialect, Failure};
 
 use crate::limits;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyQueryResult};
 use sqlx::migrate::{MigrateDatabase as _, MigrateError, Migration, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::{
+    AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _,
+};
 use std::borrow::Cow;
 use std::path::Path;
+use tokio::time::timeout;
 
 /// The database that the ledger lives in.
 pub type Backend = sqlx::Any;
-/// A transaction on it.
-pub type Tx = sqlx::Transaction<'static, Backend>;
-/// A connection or transaction that statements run on.
-pub type Conn = sqlx::AnyConnection;
+/// A transaction with a connection of its own.
+pub type Tx = conn::Transaction<Box<Conn>>;
 /// A row that a statement found.
 pub type Row = sqlx::any::AnyRow;
 
@@ -67,6 +70,9 @@ pub enum DbError {
     /// No ids may be minted now, so nothing can be written.
     #[error(transparent)]
     NoIds(#[from] crate::ids::NoLease),
+    /// Many statements took too long together; none of them happened.
+    #[error("the database did not answer in time")]
+    TooSlow,
     /// An edit took so long that its ids are no longer new.
     #[error("the edit took too long and was undone")]
     Late,
@@ -207,9 +213,9 @@ impl Db {
         Self { writer, ..self.clone() }
     }
 
-    /// Closes the connections that write.
+    /// Closes the connections that write, and does not wait for long for one that is in use.
     pub async fn close_writer(&self) {
-        self.writer.close().await;
+        _ = timeout(limits::DB_CLOSE_TIMEOUT, self.writer.close()).await;
     }
 
     /// Which kind of database it is.
@@ -219,15 +225,13 @@ impl Db {
 
     /// Begins a write transaction. On SQLite the next one waits until this one has ended.
     pub async fn write(&self) -> Result<Tx, DbError> {
-        Ok(match self.dialect {
-            Dialect::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await?,
-            Dialect::MySql => self.writer.begin().await?,
-        })
+        let conn = Conn::new(self.writer.acquire().await?, self.dialect);
+        conn::Transaction::begin(Box::new(conn), self.dialect.begin_writing()).await
     }
 
     /// A connection that reads the last committed state.
-    pub async fn read(&self) -> Result<sqlx::pool::PoolConnection<Backend>, DbError> {
-        Ok(self.reader.acquire().await?)
+    pub async fn read(&self) -> Result<Box<Conn>, DbError> {
+        Ok(Box::new(Conn::new(self.reader.acquire().await?, self.dialect)))
     }
 
     /// Reads something, to see that reading works.
@@ -268,7 +272,11 @@ fn pool(dialect: Dialect, writes: bool, connections: u32) -> AnyPoolOptions {
         .after_connect(move |conn, _| Box::pin(begin_session(conn, dialect, writes)))
 }
 
-async fn begin_session(conn: &mut Conn, dialect: Dialect, writes: bool) -> Result<(), sqlx::Error> {
+async fn begin_session(
+    conn: &mut AnyConnection,
+    dialect: Dialect,
+    writes: bool,
+) -> Result<(), sqlx::Error> {
     for statement in dialect.session(writes) {
         conn.execute(*statement).await?;
     }

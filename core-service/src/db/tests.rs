@@ -59,8 +59,8 @@ const ORDERS: [(i64, &str, i64, bool, bool); 5] = [
 ];
 
 #[expect(clippy::cast_possible_truncation, reason = "small numbers")]
-async fn populate_first_version(tx: &mut Conn) {
-    let run = async |tx: &mut Conn, statement: &'static str| {
+async fn populate_first_version(tx: &mut AnyConnection) {
+    let run = async |tx: &mut AnyConnection, statement: &'static str| {
         sqlx::query(statement).execute(tx).await.unwrap();
     };
     run(tx, "INSERT INTO stores VALUES (1, 'store', '{}', 1)").await;
@@ -130,7 +130,7 @@ async fn populate_first_version(tx: &mut Conn) {
 /// Records of the first version, the later one first, and two of one instant.
 const RECORDS: [(&str, i64); 3] = [("late", 1_795_608_000_000), ("one", 1_000), ("other", 1_000)];
 
-async fn populate_records(tx: &mut Conn) {
+async fn populate_records(tx: &mut AnyConnection) {
     for (scope, created_at_ms) in RECORDS {
         sqlx::query("INSERT INTO idempotency VALUES (?, 'hash', 201, ?, ?)")
             .bind(scope)

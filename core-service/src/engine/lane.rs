@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 type Batch = Vec<Box<dyn Command>>;
 type Queue = mpsc::Receiver<Box<dyn Command>>;
@@ -102,7 +102,7 @@ impl Lane {
                 batch = gather(&mut queue) => {
                     let Some(mut batch) = batch else { break };
                     let began = Instant::now();
-                    let prepared = batch::prepare(&self.shared, &self.db, &mut batch).await;
+                    let prepared = self.prepare(&mut batch).await;
                     let last = committing.join_next().await;
                     match prepared {
                         Ok(saved) => {
@@ -137,7 +137,13 @@ impl Lane {
     }
 
     async fn try_once(&self, batch: &mut Batch) -> Result<(), DbError> {
-        batch::prepare(&self.shared, &self.db, batch).await?.commit(&self.shared).await
+        self.prepare(batch).await?.commit(&self.shared).await
+    }
+
+    /// All of a batch but its commit, within its time: each statement has a limit, but there are many.
+    async fn prepare(&self, batch: &mut Batch) -> Result<Saved, DbError> {
+        let prepared = batch::prepare(&self.shared, &self.db, batch);
+        timeout(limits::BATCH_TRY, prepared).await.unwrap_or(Err(DbError::TooSlow))
     }
 
     /// Tries a batch until it is committed, for as long as that may help. A commit whose outcome is unknown is

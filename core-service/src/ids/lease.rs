@@ -226,7 +226,7 @@ impl NodeLease {
                 }
             }
         }
-        tx.commit().await.map_err(DbError::from)?;
+        tx.commit().await?;
         let from_ms = found.map_or(EPOCH_MS, |found| found.minted_until_ms);
         self.ids.minted().move_to(node, from_ms, until_ms, self.timing.lease_ms);
         Ok(Some(node))

@@ -15,7 +15,6 @@ use crate::payments;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header::CACHE_CONTROL;
-use sqlx::Connection as _;
 use std::sync::Arc;
 use tiffin_api::Problem;
 use tiffin_api::id::{OrderId, StoreId};

@@ -10,6 +10,7 @@ mod engine;
 mod feed;
 mod free;
 mod gate;
+mod hang_ups;
 mod idempotency;
 mod known_ids;
 mod orders;

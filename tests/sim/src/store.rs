@@ -135,7 +135,7 @@ pub(crate) async fn names(
 pub(crate) async fn end_leases(db: &Db) -> Result<(), DbError> {
     let mut tx = db.write().await?;
     sqlx::query("UPDATE nodes SET lease_until_ms = 0").execute(&mut *tx).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await
 }
 
 impl Ledger {

@@ -16,7 +16,6 @@ use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
-use sqlx::Connection as _;
 use std::sync::Arc;
 use tiffin_api::import::{CONTENT_TYPE, ImportReport, Row};
 use tiffin_api::token::Role;
