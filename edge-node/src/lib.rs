@@ -67,4 +67,4 @@ pub use self::host::upstream::{UpstreamOptions, UpstreamOptionsError, UpstreamPr
 pub use self::manifest::VariableSource;
 pub use self::node::{Node, Options, StartError};
 pub use self::reload::{ReloadError, Reloaded};
-pub use self::server::{ClientLimits, TlsError, TlsFiles};
+pub use self::server::{ClientLimits, CorsOptions, TlsError, TlsFiles};

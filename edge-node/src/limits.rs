@@ -173,6 +173,15 @@ pub const MAX_HTTP2_SEND_BYTES: usize = 64 << 10;
 pub const MAX_HTTP2_PENDING_RESETS: usize = 20;
 /// Streams that the node may have to reset for a client's errors; one more ends its connection.
 pub const MAX_HTTP2_ERROR_RESETS: usize = 128;
+/// Frames of one HTTP/2 connection that carry nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown ones) before
+/// it is ended, and the most that it may save up.
+pub const MAX_HTTP2_SPARE_FRAMES: u32 = 500;
+/// Such frames that each request allows.
+pub const HTTP2_SPARE_FRAMES_PER_REQUEST: u32 = 8;
+/// Such frames that each second allows.
+pub const HTTP2_SPARE_FRAMES_PER_SECOND: u32 = 20;
+/// Bytes of answers that allow one such frame.
+pub const HTTP2_BYTES_PER_SPARE_FRAME: usize = 256;
 /// How often an HTTP/2 client is asked whether it is there.
 pub const CLIENT_PING_INTERVAL: Duration = Duration::from_secs(20);
 /// How long it may take to answer.
@@ -203,6 +212,8 @@ pub const ADMIN_READ_TIMEOUT: Duration = Duration::from_secs(5);
 pub const MAX_DRAIN_BYTES: u64 = 16 << 20;
 /// How long that may take.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a browser may remember what a preflight was told.
+pub const CORS_MAX_AGE: Duration = Duration::from_secs(600);
 /// How long requests in progress may take to finish after a signal to stop.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use edge_node::check::{self, CheckOptions};
 use edge_node::{
-    AdminAccess, ClientLimits, FeedError, FeedOptions, FeedToken, Node, Options, Severity,
-    TlsFiles, UpstreamOptions, VariableSource, top,
+    AdminAccess, ClientLimits, CorsOptions, FeedError, FeedOptions, FeedToken, Node, Options,
+    Severity, TlsFiles, UpstreamOptions, VariableSource, top,
 };
 use tiffin_process::{log, stdin};
 use tokio::signal::unix::{SignalKind, signal};
@@ -120,6 +120,9 @@ struct Up {
 
     #[command(flatten)]
     clients: ClientLimits,
+
+    #[command(flatten)]
+    cors: CorsOptions,
 
     #[command(flatten)]
     admin_access: AdminAccess,
@@ -262,6 +265,7 @@ async fn run(up: Up) -> anyhow::Result<()> {
         drain_delay: Duration::from_secs(up.drain_delay),
         tls: up.tls_cert.zip(up.tls_key).map(|(cert, key)| TlsFiles { cert, key }),
         clients: up.clients,
+        cors: up.cors,
         admin_access: up.admin_access,
     })
     .await?;

@@ -25,7 +25,7 @@ use crate::manifest::{App, VariableSource};
 use crate::metrics::Metrics;
 use crate::reload::{ReloadError, Reloaded, Reloader};
 use crate::runtime_config::RuntimeConfig;
-use crate::server::{ClientLimits, Front, Tls, TlsError, TlsFiles};
+use crate::server::{ClientLimits, CorsOptions, Front, Tls, TlsError, TlsFiles};
 use crate::{admin, server};
 
 /// What a node needs to know.
@@ -57,6 +57,8 @@ pub struct Options {
     pub tls: Option<TlsFiles>,
     /// How much one client may ask.
     pub clients: ClientLimits,
+    /// Which pages may read answers.
+    pub cors: CorsOptions,
     /// Who may purge and reload.
     pub admin_access: AdminAccess,
 }
@@ -80,6 +82,7 @@ impl Options {
             drain_delay: Duration::ZERO,
             tls: None,
             clients: ClientLimits::default(),
+            cors: CorsOptions::default(),
             admin_access: AdminAccess::default(),
         }
     }
@@ -185,7 +188,7 @@ impl Node {
         let start = Instant::now();
         let Options { listen, admin, watch, drain_delay, feed: follows, tls, .. } = options;
         let Options { manifest, runtime_config, cache_dir, variables, .. } = options;
-        let Options { upstreams, upstream_ca, clients, admin_access: access, .. } = options;
+        let Options { upstreams, upstream_ca, clients, cors, admin_access: access, .. } = options;
         access.check().await?;
         let origin = Origin { manifest, runtime_config, cache_dir, variables };
         let plan = Plan::read(&origin)?;
@@ -209,7 +212,7 @@ impl Node {
 
         let life = Arc::new(Lifecycle::default());
         let (current, for_front) = (deployment.current(), Arc::clone(&metrics));
-        let front = Front::new(current, for_front, Arc::clone(&life), tls.clone(), clients);
+        let front = Front::new(current, for_front, Arc::clone(&life), tls.clone(), clients, cors);
         let reloader = Reloader::new(deployment, tls, Arc::clone(&metrics));
         let server = tokio::spawn(server::serve(listener, Arc::new(front)));
         let mut helpers = JoinSet::new();

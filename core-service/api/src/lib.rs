@@ -10,6 +10,7 @@
 
 pub mod audit;
 pub mod catalog;
+pub mod cors;
 pub mod coupon;
 pub mod deal;
 pub mod feed;

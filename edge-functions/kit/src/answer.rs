@@ -70,6 +70,13 @@ impl Answer {
             .with(ALLOW, allow)
     }
 
+    /// What OPTIONS is told: nobody needs a token to ask it (RFC 9110, section 9.3.7).
+    pub fn options(allow: &str) -> Self {
+        Self { status: StatusCode::NO_CONTENT, headers: HeaderMap::new(), body: Bytes::new() }
+            .with(ALLOW, allow)
+            .with(CACHE_CONTROL, NO_STORE)
+    }
+
     /// The body is over the limit.
     pub fn body_too_large(max_bytes: usize) -> Self {
         let detail = format!("a body may have at most {max_bytes} bytes here");
@@ -131,7 +138,10 @@ pub fn require_read(method: &Method) -> Result<(), Box<Answer>> {
     if *method == Method::GET || *method == Method::HEAD {
         return Ok(());
     }
-    Err(Box::new(Answer::method_not_allowed("GET, HEAD")))
+    Err(Box::new(match *method {
+        Method::OPTIONS => Answer::options("GET, HEAD, OPTIONS"),
+        _ => Answer::method_not_allowed("GET, HEAD"),
+    }))
 }
 
 /// A strong entity tag of a body.
@@ -248,6 +258,9 @@ mod tests {
         let answer = require_read(&Method::DELETE).unwrap_err();
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(answer.headers[ALLOW], "GET, HEAD");
+        let answer = require_read(&Method::OPTIONS).unwrap_err();
+        assert_eq!((answer.status.as_u16(), &*answer.body), (204, &b""[..]));
+        assert_eq!(answer.headers[ALLOW], "GET, HEAD, OPTIONS");
     }
 
     #[test]

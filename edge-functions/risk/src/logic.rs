@@ -18,7 +18,10 @@ pub fn check(request: &Parts) -> Result<(), Box<Answer>> {
         return Err(path::not_found().into());
     }
     if request.method != Method::POST {
-        return Err(Box::new(Answer::method_not_allowed("POST")));
+        return Err(Box::new(match request.method {
+            Method::OPTIONS => Answer::options("POST, OPTIONS"),
+            _ => Answer::method_not_allowed("POST"),
+        }));
     }
     if !is_of_type(&request.headers, JSON) {
         let detail = format!("send the features as {JSON}");

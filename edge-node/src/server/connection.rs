@@ -8,6 +8,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -18,9 +19,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::express::{Express, Turn};
+use super::frames::FrameGuard;
 use super::pace::Pace;
 use super::stall::StallGuard;
-use super::{Front, access};
+use super::{FRAMES, Front, access};
 use crate::body::guarded;
 use crate::limits;
 
@@ -120,6 +122,8 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let pace = Arc::new(Pace::new());
+    let stream = FrameGuard::new(stream);
+    let floods = stream.verdict();
     let service = service_fn({
         let (front, pace) = (Arc::clone(&front), Arc::clone(&pace));
         move |request| {
@@ -150,6 +154,9 @@ where
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%client, %error, "connection ended");
+                }
+                if floods.load(Ordering::Relaxed) {
+                    front.count(&FRAMES);
                 }
                 break;
             }

@@ -9,7 +9,9 @@
 mod access;
 mod clients;
 mod connection;
+mod cors;
 mod express;
+mod frames;
 mod inbound;
 mod pace;
 mod screen;
@@ -34,6 +36,7 @@ use wasmtime_wasi_http::WasiBody;
 use self::access::Access;
 pub use self::clients::ClientLimits;
 use self::clients::Clients;
+pub use self::cors::CorsOptions;
 use self::express::Ready;
 use self::inbound::{Intake, Upload};
 pub(crate) use self::screen::{SERVER, canonicalize};
@@ -49,6 +52,7 @@ use crate::site::Answered;
 use crate::trace::Trace;
 
 const CONNECTIONS: ClientRefusal = ClientRefusal { reason: "connections" };
+const FRAMES: ClientRefusal = ClientRefusal { reason: "frames" };
 const RATE: ClientRefusal = ClientRefusal { reason: "rate" };
 const UPLOADS: ClientRefusal = ClientRefusal { reason: "uploads" };
 
@@ -63,6 +67,7 @@ pub(crate) struct Front {
     /// None on a plain port.
     tls: Option<Arc<Tls>>,
     clients: Clients,
+    cors: CorsOptions,
 }
 
 /// Accepts connections until the node stops, then lets requests in progress finish within
@@ -128,10 +133,11 @@ impl Front {
         life: Arc<Lifecycle>,
         tls: Option<Arc<Tls>>,
         limits: ClientLimits,
+        cors: CorsOptions,
     ) -> Self {
         let intake = Intake::new(metrics.body_bytes.clone());
         let clients = Clients::new(limits, metrics.rated_clients.clone());
-        Self { site, metrics, intake, life, tls, clients }
+        Self { site, metrics, intake, life, tls, clients, cors }
     }
 
     async fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> Response<WasiBody> {
@@ -139,10 +145,14 @@ impl Front {
         let trace = Trace::from_headers(request.headers());
         let access = Access::begin(request.method(), request.uri(), client, &trace, &self.metrics);
         let owner = self.clients.identify(request.headers(), client.ip());
-        let answered = match self.admit(request, owner).await {
+        let page = self.cors.read(request.method(), request.headers());
+        let mut answered = match self.admit(request, owner).await {
             Ok(request) => self.site.load_full().answer(request, client, owner, &trace).await,
             Err(problem) => Answered::problem(problem, &trace),
         };
+        if let Some(page) = page {
+            page.answer(&mut answered.response);
+        }
         let is_last = answered.problem.is_some_and(Problem::ends_connection);
         let mut response = access.finish(answered);
         // Whoever comes again is to find another node. HTTP/2 has its own word for that.
@@ -155,7 +165,8 @@ impl Front {
     /// Answers a request from the cache, if that is all there is to do. Whatever is not answered is
     /// told to [`Front::answer`] as if it had not been seen here. No body comes after the head.
     fn answer_at_once(&self, mut head: Parts, client: SocketAddr) -> Option<Ready> {
-        if self.life.is_draining() {
+        // What is stored does not say who may read it.
+        if self.life.is_draining() || self.cors.is_on() {
             return None;
         }
         let owner = self.clients.identify(&head.headers, client.ip());

@@ -184,6 +184,11 @@ async fn malformed_requests_get_a_clear_4xx() {
     };
     let before = count(&node.metrics().await);
     node.raw(b"nonsense\r\n\r\n").await;
+    // It is counted when the connection has ended, a moment after its client sees that.
+    let begin = Instant::now();
+    while count(&node.metrics().await) == before && begin.elapsed() < Duration::from_secs(10) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert_eq!(count(&node.metrics().await), before + 1, "what is no HTTP counts too");
     let headers = |count: usize, bytes: usize| {
         let fill = |request: http::request::Builder, n| {
